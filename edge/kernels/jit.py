@@ -1,0 +1,37 @@
+"""The one way kernels are compiled: cached, without the interpreter lock, NaN checks kept."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numba
+
+# Full fastmath would remove NaN checks; these only allow reassociation and fused multiply-add.
+FAST = {"contract", "reassoc", "nsz", "arcp"}
+
+_warned = False
+
+
+def kernel(signature: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Compile `function` for `signature` with nogil and the on-disk cache; uncached with one warning if not writable."""
+
+    def compile_(function: Callable[..., Any]) -> Callable[..., Any]:
+        global _warned
+        options: dict[str, Any] = {"nogil": True, "fastmath": FAST, "error_model": "numpy", "boundscheck": False}
+        try:
+            return numba.njit(signature, cache=True, **options)(function)
+        except RuntimeError as error:
+            if "cannot cache" not in str(error):
+                raise
+            if not _warned:
+                _warned = True
+                warnings.warn(
+                    "numba cannot write its cache, so every start compiles for several seconds; "
+                    "set NUMBA_CACHE_DIR to a writable folder",
+                    stacklevel=2,
+                )
+            return numba.njit(signature, **options)(function)
+
+    return compile_

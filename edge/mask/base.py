@@ -1,0 +1,24 @@
+"""The one contract of every gain estimator."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class MaskEstimator(Protocol):
+    """Causal gain estimator: one spectrum in, one gain per bin out, state inside, nothing allocated per step."""
+
+    latency_samples: int
+    """Extra delay beyond the STFT's own; 0 for every estimator that ships."""
+
+    presence: NDArray[np.float32]
+    """(bins,) float32 in [0, 1]: speech presence after the last step; gates the noise covariance one hop later."""
+
+    def step(self, spectrum: NDArray[np.complex64], gain: NDArray[np.float32]) -> None:
+        """Read `spectrum` complex64 (bins,), write `gain` float32 (bins,) in [0, 1]. The floor is applied later."""
+
+    def reset(self) -> None:
+        """Return to the state right after construction."""

@@ -1,0 +1,66 @@
+"""What the live loop tells the outside, once an interval. Made off the audio thread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Percentiles:
+    p50: float
+    p95: float
+    p99: float
+    max: float
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One interval of live operation. None means not known on this machine, never a made-up number."""
+
+    time_unix_s: float
+    uptime_s: float
+    sequence: int
+    interval_s: float
+    hops: int
+    deadline_ms: float
+    """length of one hop: what processing has to stay below"""
+    deadline_misses: int
+    """since start"""
+    hop_ms: Percentiles
+    """processing time of one hop"""
+    stage_ms: dict[str, Percentiles]
+    """the same for every stage of the pipeline"""
+    latency_ms: dict[str, float]
+    """budget by line (capture, algorithmic, processing, playback) and their sum under 'total'"""
+    snr_in_db: float | None
+    """speech to noise at the first microphone, recent seconds; None while there was no speech"""
+    snr_out_db: float | None
+    level_in_dbfs: tuple[float, ...]
+    """RMS per captured channel over the interval; -inf is sent as null"""
+    peak_in_dbfs: tuple[float, ...]
+    level_out_dbfs: tuple[float, ...]
+    peak_out_dbfs: tuple[float, ...]
+    clipped_samples: tuple[int, ...]
+    """per captured channel, since start"""
+    nonfinite_samples: int
+    """NaN and infinite samples replaced by silence, since start"""
+    overruns: int
+    underruns: int
+    gap_ms: float
+    """captured time lost and replaced by silence, since start"""
+    dropped_ms: float
+    """output time that no device took, since start"""
+    reopens: int
+    azimuth_deg: float
+    elevation_deg: float
+    beamformer: str
+    mask: str
+    model: str
+    gain_floor_db: float
+    bypass: bool
+    mode: str
+    """'normal', or what the runtime fell back to and why"""
+    temperature_c: float | None = None
+    throttled: bool | None = None
+    rss_mib: float | None = None
+    versions: dict[str, str] = field(default_factory=dict)
