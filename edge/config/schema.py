@@ -1,8 +1,16 @@
-"""The configuration as frozen dataclasses: every key, its unit, its default. Loading and checking are elsewhere."""
+"""The configuration as frozen dataclasses: every key, its unit, its default, its range.
+
+Rules between keys are in rules.py. The strings under the keys are what docs/configuration.md is made of.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Annotated
+
+from edge.boards import SampleFormat
+from edge.decoding import Choice, Range
+from edge.profiles import PROFILES
 
 
 @dataclass(frozen=True)
@@ -15,25 +23,26 @@ class ArrayConfig:
     """one [x, y, z] per microphone in metres: x forward, y left, z up; filled from the preset when `board` is given"""
     roles: str = "M"
     """one letter per captured channel: M microphone (in the order of positions_m), R playback reference, X unused"""
-    gains_db: tuple[float, ...] = ()
+    gains_db: Annotated[tuple[float, ...], Range(-60, 60)] = ()
     """calibration gain per microphone; empty means 0 dB each"""
 
 
 @dataclass(frozen=True)
 class InputConfig:
-    kind: str = "alsa"
-    """alsa | portaudio | file"""
+    kind: Annotated[str, Choice("alsa", "portaudio", "file")] = "alsa"
+    """where the sound comes from"""
     device: str = "default"
     """ALSA name such as hw:CARD=seeed4micvoicec, or part of a PortAudio device name"""
     path: str = ""
     """sound file, for kind = file"""
-    rate_hz: int = 16000
-    format: str = "S16_LE"
-    """S16_LE | S24_3LE | S32_LE | FLOAT_LE"""
-    period_frames: int = 0
+    rate_hz: Annotated[int, Range(16000, 192000)] = 16000
+    """rate of the device; other than the rate of the profile means resampling"""
+    format: Annotated[str, SampleFormat] = "S16_LE"
+    """sample format of the device"""
+    period_frames: Annotated[int, Range(0, 16384)] = 0
     """device period in frames at rate_hz; 0 means one hop"""
-    periods: int = 4
-    """periods in the device buffer"""
+    periods: Annotated[int, Range(2, 64)] = 4
+    """periods in the device buffer: how long processing may stall before captured sound is lost"""
     realtime: bool = True
     """pace a file like a device"""
     loop: bool = False
@@ -42,77 +51,93 @@ class InputConfig:
 
 @dataclass(frozen=True)
 class OutputConfig:
-    kind: str = "loopback"
-    """loopback | alsa | portaudio | file | null"""
+    kind: Annotated[str, Choice("loopback", "alsa", "portaudio", "file", "null")] = "loopback"
+    """where the result goes"""
     device: str = "hw:CARD=Loopback,DEV=0"
+    """as for input; for alsa and portaudio the default is the system's default device"""
     path: str = ""
-    rate_hz: int = 16000
-    format: str = "S16_LE"
-    periods: int = 4
-    channels: tuple[str, ...] = ("listen", "asr")
+    """.wav or .flac to write, for kind = file"""
+    rate_hz: Annotated[int, Range(8000, 192000)] = 16000
+    """rate of the device or file; other than the rate of the profile means resampling"""
+    format: Annotated[str, SampleFormat] = "S16_LE"
+    """sample format of the device or file"""
+    periods: Annotated[int, Range(2, 64)] = 4
+    """periods of one hop in the device buffer"""
+    channels: Annotated[tuple[str, ...], Choice("listen", "asr")] = ("listen", "asr")
     """what each output channel carries: listen (beam and mask) or asr (beam only)"""
-    clock: str = "auto"
-    """how output and capture clocks are held together: auto | shared | resample"""
+    clock: Annotated[str, Choice("auto", "shared", "resample")] = "auto"
+    """how output and capture clocks are held together: shared (the loopback runs on the clock of the microphones),
+    resample (follow the drift), auto (shared where it can be)"""
 
 
 @dataclass(frozen=True)
 class BeamformerConfig:
-    kind: str = "mvdr"
-    """mvdr | delay_sum | none (first microphone)"""
-    azimuth_deg: float = 0.0
+    kind: Annotated[str, Choice("mvdr", "delay_sum", "none")] = "mvdr"
+    """none takes the first microphone; with a single microphone the default is none"""
+    azimuth_deg: Annotated[float, Range(-360, 360)] = 0.0
     """counter-clockwise from x (forward), seen from above"""
-    elevation_deg: float = 0.0
+    elevation_deg: Annotated[float, Range(-90, 90)] = 0.0
     """upward from the x-y plane"""
-    noise_time_constant_s: float = 0.5
+    noise_time_constant_s: Annotated[float, Range(0.01, 60)] = 0.5
     """forgetting of the noise covariance"""
-    loading_db: float = -20.0
+    loading_db: Annotated[float, Range(-80, 20)] = -20.0
     """diagonal loading relative to the mean microphone power"""
-    white_noise_gain_min_db: float = -6.0
+    white_noise_gain_min_db: Annotated[float, Range(-40, 20)] = -6.0
     """weights that would amplify microphone self-noise beyond this fall back towards delay-and-sum"""
 
 
 @dataclass(frozen=True)
 class MaskConfig:
-    kind: str = "network"
-    """network | wiener | spectral_subtraction | bypass"""
+    kind: Annotated[str, Choice("network", "wiener", "spectral_subtraction", "bypass")] = "network"
+    """what estimates the gain per frequency of the listen output; bypass leaves it at 1"""
     model: str = "auto"
     """name of a shipped model, path of a manifest (.json), or auto: the shipped one for the profile"""
-    precision: str = "int8"
-    """int8 | float"""
-    floor_db: float = -24.0
+    precision: Annotated[str, Choice("int8", "float")] = "int8"
+    """weights of the network: int8 is smaller, and faster on cores with dot-product instructions"""
+    floor_db: Annotated[float, Range(-120, 0)] = -24.0
     """least gain of the listen output"""
 
 
 @dataclass(frozen=True)
 class PostConfig:
-    limiter_dbfs: float = -1.0
-    """no output sample exceeds this"""
+    limiter_dbfs: Annotated[float, Range(-60, 0)] = -1.0
+    """no output sample exceeds this level"""
     agc: bool = False
     """slow gain towards agc_target_dbfs on speech, listen output only"""
-    agc_target_dbfs: float = -23.0
-    agc_max_gain_db: float = 24.0
+    agc_target_dbfs: Annotated[float, Range(-60, 0)] = -23.0
+    """level of speech that agc goes for"""
+    agc_max_gain_db: Annotated[float, Range(0, 60)] = 24.0
+    """most that agc amplifies"""
 
 
 @dataclass(frozen=True)
 class RuntimeConfig:
-    realtime_priority: int = 70
+    realtime_priority: Annotated[int, Range(0, 99)] = 70
     """SCHED_FIFO priority of the audio thread; 0 leaves it ordinary"""
     lock_memory: bool = True
-    cpu: int = -1
+    """keep the process in memory, so that nothing is paged out under the audio thread"""
+    cpu: Annotated[int, Range(-1, 1023)] = -1
     """core to pin the audio thread to; -1 for any"""
 
 
 @dataclass(frozen=True)
 class MqttConfig:
     enabled: bool = False
+    """publish over MQTT"""
     host: str = "127.0.0.1"
-    port: int = 1883
-    protocol: str = "3.1.1"
-    """3.1.1 | 5"""
+    """name or address of the broker"""
+    port: Annotated[int, Range(1, 65535)] = 1883
+    """usually 8883 with tls"""
+    protocol: Annotated[str, Choice("3.1.1", "5")] = "3.1.1"
+    """version of MQTT"""
     topic_prefix: str = "edge"
+    """first part of every topic: <prefix>/<device>/status and so on"""
     tls: bool = False
+    """encrypt, and check the broker's certificate"""
     ca_file: str = ""
+    """certificate authority in PEM for tls; empty means those of the system"""
     username: str = ""
+    """empty means none is sent"""
     password_file: str = ""
     """file whose first line is the password; the environment variable EDGE_MQTT_PASSWORD goes before it"""
     commands: bool = True
@@ -123,14 +148,15 @@ class MqttConfig:
 class TelemetryConfig:
     device_name: str = "auto"
     """name in MQTT topics; auto is the host name"""
-    interval_s: float = 1.0
+    interval_s: Annotated[float, Range(0.1, 3600)] = 1.0
+    """seconds between two telemetry messages"""
     mqtt: MqttConfig = field(default_factory=MqttConfig)
 
 
 @dataclass(frozen=True)
 class Config:
-    profile: str = "assistant"
-    """assistant | hearing"""
+    profile: Annotated[str, Choice(*PROFILES)] = "assistant"
+    """window and hop, so latency: assistant 16 ms, hearing 4 ms"""
     array: ArrayConfig = field(default_factory=ArrayConfig)
     input: InputConfig = field(default_factory=InputConfig)
     output: OutputConfig = field(default_factory=OutputConfig)

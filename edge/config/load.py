@@ -1,0 +1,130 @@
+"""From a TOML file to a checked Config.
+
+Precedence, strongest first: overrides (command line), the file, the board preset named in it, the defaults.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edge.boards import load_board
+from edge.config.rules import problems_between_keys
+from edge.config.schema import Config
+from edge.decoding import Decoder, read_toml
+from edge.errors import ConfigError
+
+_PATHS = (
+    ("input", "path"),
+    ("output", "path"),
+    ("telemetry", "mqtt", "ca_file"),
+    ("telemetry", "mqtt", "password_file"),
+)
+
+
+def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
+    """Read, decode and check a configuration file.
+
+    Relative paths in the file are relative to the folder of the file. `overrides` is as in config_from_dict.
+    Raises ConfigError with every problem found.
+    """
+    path = Path(path)
+    table = read_toml(path, "configuration file")
+    _anchor_paths(table, path.parent)
+    return config_from_dict(table, overrides, source=str(path))
+
+
+def default_config_for_board(name: str, overrides: Mapping[str, Any] | None = None) -> Config:
+    """Configuration with nothing but a board preset given. Raises ConfigError for an unknown board."""
+    return config_from_dict({"array": {"board": name}}, overrides, source=f"board {name}")
+
+
+def config_from_dict(
+    table: Mapping[str, Any], overrides: Mapping[str, Any] | None = None, source: str = "configuration"
+) -> Config:
+    """Decode and check a table laid out like the file.
+
+    `overrides` go before the table: nested sections, or dotted keys such as "beamformer.azimuth_deg"; None means
+    not given. Raises ConfigError with every problem found.
+    """
+    table = _merge(dict(table), overrides or {})
+    decoder = Decoder()
+    config = decoder.decode(Config, table)
+    problems, bad = decoder.problems, decoder.bad
+    config = _with_board(config, decoder)
+    config = _with_defaults_that_depend(config, decoder.given, bad)
+    problems += problems_between_keys(config, decoder.given, bad)
+    if problems:
+        raise ConfigError(problems, source)
+    return config
+
+
+def _with_board(config: Config, decoder: Decoder) -> Config:
+    """Fill in from the preset what neither file nor overrides give."""
+    if not config.array.board or "array.board" in decoder.bad:
+        return config
+    try:
+        board = load_board(config.array.board)
+    except ConfigError as error:
+        decoder.problems += [f"array.board: {text}" for text in error.problems]
+        decoder.bad.add("array.board")
+        return config
+    preset: dict[str, Any] = {"array.positions_m": board.positions_m, "array.roles": board.roles}
+    if config.input.kind in ("alsa", "portaudio"):
+        preset |= {"input.rate_hz": board.rate_hz, "input.format": board.format}
+    if config.input.kind == "alsa":
+        preset["input.device"] = board.device
+    for key, value in preset.items():
+        if key not in decoder.given:
+            config = _replace(config, key, value)
+    return config
+
+
+def _with_defaults_that_depend(config: Config, given: set[str], bad: set[str]) -> Config:
+    """Defaults that follow from other keys: no beam for one microphone, roles of a bare list of positions, ..."""
+    mics = len(config.array.positions_m)
+    if "array.roles" not in given and not config.array.board and "array.positions_m" not in bad:
+        config = _replace(config, "array.roles", "M" * mics)
+    if "beamformer.kind" not in given and mics == 1 and "array.board" not in bad:
+        config = _replace(config, "beamformer.kind", "none")
+    if "output.device" not in given and config.output.kind in ("alsa", "portaudio"):
+        config = _replace(config, "output.device", "default")
+    return config
+
+
+def _replace(config: Config, key: str, value: Any) -> Config:
+    """`config` with the value of one key such as "input.rate_hz" replaced."""
+    section, name = key.split(".")
+    changed: Any = dataclasses.replace(getattr(config, section), **{name: value})
+    sections: dict[str, Any] = {section: changed}
+    return dataclasses.replace(config, **sections)
+
+
+def _merge(table: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    for name, value in overrides.items():
+        head, _, rest = name.partition(".")
+        if rest:
+            value = {rest: value}
+        if value is None:
+            continue
+        if isinstance(value, Mapping):
+            below = table.get(head, {})
+            table[head] = _merge(dict(below), value) if isinstance(below, Mapping) else below
+        else:
+            table[head] = value
+    return table
+
+
+def _anchor_paths(table: dict[str, Any], folder: Path) -> None:
+    """Make relative paths of a file relative to its folder: a service starts in /, a user anywhere."""
+    for path in _PATHS:
+        *sections, key = path.split(".")
+        section: Any = table
+        for name in sections:
+            section = section.get(name) if isinstance(section, dict) else None
+        value = section.get(key) if isinstance(section, dict) else None
+        if isinstance(value, str) and value and value.endswith(_NAME_UNLESS_ENDING.get(path, "")):
+            section[key] = os.path.join(folder, os.path.expanduser(value))

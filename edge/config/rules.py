@@ -1,0 +1,186 @@
+"""What a configuration has to satisfy beyond each key by itself. One function per part, one sentence per problem."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import PurePath
+
+from edge.boards import role_problems
+from edge.config.schema import Config
+from edge.geometry import position_problems
+from edge.profiles import PROFILES
+
+Problems = Iterator[str]
+
+_NUMBERED_CARD = re.compile(r"^(plug)?hw:(CARD=)?\d|^(plughw|hw|dmix|dsnoop|sysdefault|front):\d")
+
+
+def problems_between_keys(config: Config, given: Iterable[str], bad: Iterable[str]) -> list[str]:
+    """Everything wrong in `config` as a whole. A rule is left out when a key that it reads is bad by itself."""
+    given, bad = set(given), set(bad)
+    found: list[str] = []
+    for rule, reads in _RULES:
+        if not any(key == read or key.startswith(read + ".") for key in bad for read in reads):
+            found += rule(config, given)
+    return found
+
+
+def _positions(config: Config, given: set[str]) -> Problems:
+    for text in position_problems(config.array.positions_m):
+        yield f"array.positions_m: {text}"
+
+
+def _roles(config: Config, given: set[str]) -> Problems:
+    for text in role_problems(config.array.roles, len(config.array.positions_m)):
+        yield f"array.roles: {text}"
+
+
+def _board_or_positions(config: Config, given: set[str]) -> Problems:
+    if config.array.board and "array.positions_m" in given:
+        yield (
+            "array.positions_m: given together with array.board; expected one of them: leave out board to use "
+            "positions of your own"
+        )
+
+
+def _gains(config: Config, given: set[str]) -> Problems:
+    gains, mics = len(config.array.gains_db), len(config.array.positions_m)
+    if gains not in (0, mics):
+        yield f"array.gains_db: got {gains} gains for {mics} microphones, expected one per microphone or none"
+
+
+def _beamformer(config: Config, given: set[str]) -> Problems:
+    if len(config.array.positions_m) == 1 and config.beamformer.kind != "none":
+        yield (
+            f'beamformer.kind: "{config.beamformer.kind}" needs at least 2 microphones and the array has 1; '
+            'expected "none", or more positions in array.positions_m'
+        )
+
+
+def _profile(config: Config, given: set[str]) -> Problems:
+    profile = PROFILES[config.profile]
+    if profile.window_samples % profile.hop_samples:
+        yield (
+            f"profile: the hop of {profile.hop_samples} samples of {config.profile} does not divide its window of "
+            f"{profile.window_samples}"
+        )
+
+
+def _rates(config: Config, given: set[str]) -> Problems:
+    rate = PROFILES[config.profile].rate_hz
+    if config.input.rate_hz < rate:
+        yield f"input.rate_hz: {config.input.rate_hz} Hz is below the {rate} Hz of the profile; expected {rate} or more"
+
+
+def _input_file(config: Config, given: set[str]) -> Problems:
+    if config.input.kind == "file" and not config.input.path:
+        yield 'input.path: missing; input.kind = "file" needs the sound file to read'
+    if config.input.kind != "file" and "input.path" in given and config.input.path:
+        yield f'input.path: given but input.kind is "{config.input.kind}"; expected kind = "file" or no path'
+
+
+def _output_file(config: Config, given: set[str]) -> Problems:
+    output = config.output
+    if output.kind != "file":
+        if "output.path" in given and output.path:
+            yield f'output.path: given but output.kind is "{output.kind}"; expected kind = "file" or no path'
+        return
+    suffix = PurePath(output.path).suffix.lower()
+    if not output.path:
+        yield 'output.path: missing; output.kind = "file" needs the sound file to write'
+    elif suffix not in (".wav", ".flac"):
+        yield f'output.path: "{output.path}" is neither .wav nor .flac; expected one of these endings'
+    elif suffix == ".flac" and output.format in ("FLOAT_LE", "S32_LE"):
+        yield f'output.format: "{output.format}" does not fit into FLAC; expected S16_LE or S24_3LE, or a .wav file'
+
+
+def _input_period(config: Config, given: set[str]) -> Problems:
+    if 0 < config.input.period_frames < 16:
+        yield f"input.period_frames: got {config.input.period_frames}, expected 0 (one hop) or from 16 to 16384"
+
+
+def _devices(config: Config, given: set[str]) -> Problems:
+    for side, kind, device in (
+        ("input", config.input.kind, config.input.device),
+        ("output", config.output.kind, config.output.device),
+    ):
+        if kind not in ("alsa", "loopback"):
+            continue
+        if not device.strip():
+            yield f"{side}.device: empty; expected an ALSA name such as hw:CARD=name (`edge devices` lists them)"
+        elif _NUMBERED_CARD.match(device):
+            yield (
+                f'{side}.device: "{device}" names the card by its number, which changes between boots; expected its '
+                "id, as in hw:CARD=name (`edge devices` lists them)"
+            )
+    same = config.input.device == config.output.device and config.output.kind == "loopback"
+    if same and config.input.kind == "alsa":
+        yield (
+            f'output.device: "{config.output.device}" is also the input; expected the other side of the loopback or '
+            "another card"
+        )
+
+
+def _output_channels(config: Config, given: set[str]) -> Problems:
+    channels = config.output.channels
+    if not channels:
+        yield "output.channels: empty, expected listen, asr or both"
+    for name in dict.fromkeys(c for c in channels if channels.count(c) > 1):
+        yield f'output.channels: "{name}" is there more than once, expected each at most once'
+
+
+def _clock(config: Config, given: set[str]) -> Problems:
+    if config.output.clock == "shared" and config.output.kind not in ("loopback", "alsa"):
+        yield (
+            f'output.clock: "shared" cannot be had with output.kind = "{config.output.kind}"; expected "auto", or '
+            'kind "loopback" or "alsa"'
+        )
+
+
+def _mqtt(config: Config, given: set[str]) -> Problems:
+    mqtt = config.telemetry.mqtt
+    here = "telemetry.mqtt"
+    if not mqtt.host.strip() or any(c.isspace() or c == "/" for c in mqtt.host):
+        yield f'{here}.host: got "{mqtt.host}", expected a host name or address without scheme, path or spaces'
+    for path, text in ((f"{here}.topic_prefix", mqtt.topic_prefix), ("telemetry.device_name", _device_name(config))):
+        slash = path.endswith("device_name") and "/" in text
+        if not text or text.startswith(("/", "$")) or text.endswith("/") or set(text) & set("+# \t\n") or slash:
+            extra = ", / and" if path.endswith("device_name") else " and"
+            yield f'{path}: got "{text}", expected a non-empty MQTT topic part without +, #{extra} spaces'
+    if mqtt.ca_file and not mqtt.tls:
+        yield f"{here}.ca_file: given but tls is off; expected tls = true, or no ca_file"
+    if mqtt.password_file and not mqtt.username:
+        yield f"{here}.password_file: given without a username; expected both or neither"
+
+
+def _device_name(config: Config) -> str:
+    return config.telemetry.device_name
+
+
+def _agc(config: Config, given: set[str]) -> Problems:
+    post = config.post
+    if post.agc and post.agc_target_dbfs > post.limiter_dbfs:
+        yield (
+            f"post.agc_target_dbfs: {post.agc_target_dbfs:g} dBFS is above the limiter at {post.limiter_dbfs:g} dBFS; "
+            "expected a target below it"
+        )
+
+
+_RULES: tuple[tuple[Callable[[Config, set[str]], Problems], tuple[str, ...]], ...] = (
+    (_profile, ("profile",)),
+    (_board_or_positions, ()),
+    (_positions, ("array.board", "array.positions_m")),
+    (_roles, ("array.board", "array.positions_m", "array.roles")),
+    (_gains, ("array.board", "array.positions_m", "array.gains_db")),
+    (_beamformer, ("array.board", "array.positions_m", "beamformer.kind")),
+    (_rates, ("profile", "input.rate_hz")),
+    (_input_file, ("input.kind", "input.path")),
+    (_input_period, ("input.period_frames",)),
+    (_output_file, ("output.kind", "output.path", "output.format")),
+    (_devices, ("input.kind", "input.device", "output.kind", "output.device")),
+    (_output_channels, ("output.channels",)),
+    (_clock, ("output.kind", "output.clock")),
+    (_agc, ("post",)),
+    (_mqtt, ("telemetry",)),
+)
