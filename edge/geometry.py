@@ -136,7 +136,7 @@ class ArrayGeometry:
         A microphone nearer to the source than the centroid has a negative delay. The delays sum to zero.
         """
         towards_source = unit_vector(azimuth_deg, elevation_deg)
-        return -((self.positions_m - self.centroid_m) @ towards_source) / SPEED_OF_SOUND_M_S
+        return ((self.centroid_m - self.positions_m) @ towards_source) / SPEED_OF_SOUND_M_S
 
     @cached_property
     def _axes(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -165,7 +165,7 @@ class ArrayGeometry:
     def axis(self) -> NDArray[np.float64]:
         """Unit vector (3,) along the line of a linear array, or normal to a planar one; sign: largest part positive."""
         vector = self._axes[1][0] if self.is_linear else self._axes[1][2]
-        return vector * (1.0 if vector[np.abs(vector).argmax()] > 0 else -1.0)
+        return vector * (1.0 if vector[np.abs(vector).argmax()] > 0 else -1.0) + 0.0
 
     @property
     def ambiguity(self) -> str:

@@ -17,12 +17,9 @@ from edge.config.schema import Config
 from edge.decoding import Decoder, read_toml
 from edge.errors import ConfigError
 
-_PATHS = (
-    ("input", "path"),
-    ("output", "path"),
-    ("telemetry", "mqtt", "ca_file"),
-    ("telemetry", "mqtt", "password_file"),
-)
+_MQTT = "telemetry.mqtt"
+_PATHS = ("array.board", "input.path", "output.path", "mask.model", f"{_MQTT}.ca_file", f"{_MQTT}.password_file")
+_NAME_UNLESS_ENDING = {"array.board": ".toml", "mask.model": ".json"}
 
 
 def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
