@@ -1,0 +1,1 @@
+"""Beamformers: target weights from geometry (delay-and-sum) or from geometry and the noise field (MVDR)."""

@@ -15,7 +15,7 @@ _warned = False
 
 
 def kernel(signature: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Compile `function` for `signature` with nogil and the on-disk cache; uncached with one warning if not writable."""
+    """Compile `function` for `signature` without the interpreter lock, cached on disk where that is writable."""
 
     def compile_(function: Callable[..., Any]) -> Callable[..., Any]:
         global _warned

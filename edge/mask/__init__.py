@@ -1,0 +1,1 @@
+"""Gain estimators behind one contract: ONNX network, Wiener, spectral subtraction, bypass."""

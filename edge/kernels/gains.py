@@ -1,0 +1,95 @@
+"""Noise tracking and classical gain rules, one frame at a time."""
+
+import numpy as np
+
+from edge.kernels.jit import kernel
+
+# Noise power below this is taken for digital silence; keeps quotients finite and numbers away from denormals.
+POWER_FLOOR = 1e-12
+
+
+@kernel("void(complex64[::1], float32[::1])")
+def power(spectrum, out):
+    """|spectrum|^2 per bin: complex64 (bins,) into float32 (bins,)."""
+    for b in range(out.shape[0]):
+        re, im = spectrum[b].real, spectrum[b].imag
+        out[b] = re * re + im * im
+
+
+@kernel("void(float32[::1], float32[::1], float32[::1], float32[::1], float32, float32)")
+def track_noise(observed, noise, presence, presence_mean, keep, keep_mean):
+    """Unbiased MMSE noise power tracking by soft speech presence (Gerkmann and Hendriks, IEEE TASLP 2012).
+
+    observed (bins,) is |Y|^2; noise, presence and presence_mean (bins,) are state. keep and keep_mean are the
+    forgetting factors per hop of the noise power and of the mean presence that frees a stuck estimate. A noise of
+    exactly 0 means never seen: it starts from the observation.
+    """
+    xi = np.float32(31.6227766)  # a-priori SNR under speech: 15 dB
+    slope = xi / (np.float32(1.0) + xi)
+    for b in range(observed.shape[0]):
+        seen = observed[b]
+        if seen < POWER_FLOOR:
+            presence[b] = 0.0
+            continue
+        if noise[b] == 0.0:
+            noise[b] = seen
+        exponent = min(seen / noise[b] * slope, np.float32(60.0))
+        p = np.float32(1.0) / (np.float32(1.0) + (np.float32(1.0) + xi) * np.exp(-exponent))
+        presence_mean[b] = keep_mean * presence_mean[b] + (np.float32(1.0) - keep_mean) * p
+        if presence_mean[b] > np.float32(0.99):
+            p = min(p, np.float32(0.99))
+        presence[b] = p
+        update = (np.float32(1.0) - p) * seen + p * noise[b]
+        noise[b] = max(keep * noise[b] + (np.float32(1.0) - keep) * update, np.float32(POWER_FLOOR))
+
+
+@kernel("void(float32[::1], float32[::1], float32[::1], float32, float32, float32[::1])")
+def wiener_gain(observed, noise, speech, smoothing, xi_min, gain):
+    """Wiener gain from the decision-directed a-priori SNR (Ephraim and Malah, IEEE TASSP 1984).
+
+    observed |Y|^2, noise power, `speech` state (last frame's |G Y|^2), all (bins,). smoothing is the weight of the
+    past, xi_min the least a-priori SNR (bounds musical noise; Cappe 1994). Written: gain (bins,) in [0, 1].
+    """
+    for b in range(observed.shape[0]):
+        if observed[b] < POWER_FLOOR or noise[b] < POWER_FLOOR:
+            gain[b] = np.float32(1.0)
+            speech[b] = np.float32(0.0)
+            continue
+        inverse = np.float32(1.0) / noise[b]
+        now = max(observed[b] * inverse - np.float32(1.0), np.float32(0.0))
+        xi = max(smoothing * speech[b] * inverse + (np.float32(1.0) - smoothing) * now, xi_min)
+        g = xi / (np.float32(1.0) + xi)
+        gain[b] = g
+        speech[b] = g * g * observed[b]
+
+
+@kernel("void(float32[::1], float32[::1], float32[::1], float32, float32, float32, float32[::1])")
+def subtraction_gain(observed, noise, smooth, keep, over_max, floor, gain):
+    """Power spectral subtraction with SNR-dependent over-subtraction and a floor (Berouti et al., ICASSP 1979).
+
+    observed |Y|^2 and noise power (bins,); `smooth` (bins,) is the state of a short smoothing of |Y|^2 (factor
+    `keep`) that takes the edge off musical noise; over_max the over-subtraction at and below -5 dB, falling to 1 at
+    20 dB; floor the least amplitude gain. Written: gain (bins,).
+    """
+    for b in range(observed.shape[0]):
+        smooth[b] = max(keep * smooth[b] + (np.float32(1.0) - keep) * observed[b], np.float32(POWER_FLOOR))
+        if noise[b] < POWER_FLOOR:
+            gain[b] = np.float32(1.0)
+            continue
+        ratio = noise[b] / smooth[b]
+        snr_db = np.float32(-10.0) * np.log10(ratio)
+        over = over_max + (np.float32(1.0) - over_max) * (snr_db + np.float32(5.0)) / np.float32(25.0)
+        over = min(max(over, np.float32(1.0)), over_max)
+        gain[b] = np.sqrt(max(np.float32(1.0) - over * ratio, floor * floor))
+
+
+@kernel("void(complex64[::1], float32[::1], float32, float32, complex64[::1])")
+def apply_gain(spectrum, gain, floor, level, out):
+    """out = spectrum * max(gain, floor) * level per bin; a gain that is not a number counts as the floor."""
+    for b in range(gain.shape[0]):
+        g = gain[b]
+        if not (g > floor):
+            g = floor
+        elif g > np.float32(1.0):
+            g = np.float32(1.0)
+        out[b] = spectrum[b] * (g * level)

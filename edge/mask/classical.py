@@ -1,0 +1,91 @@
+"""Estimators without a network: Wiener, spectral subtraction, and bypass. All track the noise themselves."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.kernels import gains
+from edge.mask.noise import NoiseTracker
+from edge.profiles import Profile
+
+F32 = NDArray[np.float32]
+
+
+class WienerMask:
+    """Wiener gain with decision-directed a-priori SNR (Ephraim and Malah 1984) over a tracked noise power.
+
+    smoothing: weight of the past frame in the a-priori SNR at a 16 ms hop; xi_min_db: its lower bound.
+    """
+
+    latency_samples = 0
+
+    def __init__(self, profile: Profile, smoothing: float = 0.96, xi_min_db: float = -25.0) -> None:
+        self._tracker = NoiseTracker(profile)
+        self._smoothing = np.float32(smoothing ** (profile.hop_ms / 16.0))
+        self._xi_min = np.float32(10.0 ** (xi_min_db / 10.0))
+        self._speech: F32 = np.zeros(profile.bins, np.float32)
+        self.presence: F32 = self._tracker.presence
+
+    def step(self, spectrum: NDArray[np.complex64], gain: F32) -> None:
+        tracker = self._tracker
+        tracker.update(spectrum)
+        gains.wiener_gain(tracker.observed, tracker.noise, self._speech, self._smoothing, self._xi_min, gain)
+
+    def reset(self) -> None:
+        self._tracker.reset()
+        self._speech[:] = 0.0
+
+
+class SpectralSubtractionMask:
+    """Power spectral subtraction (Berouti, Schwartz and Makhoul, ICASSP 1979), streaming.
+
+    over_subtraction: factor at low SNR (1 at 20 dB); floor_db: spectral floor. noise_power (bins,) of |Y|^2 gives a
+    fixed profile instead of the tracked one, in units of the pipeline's own spectra (see `Stft`).
+    """
+
+    latency_samples = 0
+
+    def __init__(
+        self,
+        profile: Profile,
+        over_subtraction: float = 3.0,
+        floor_db: float = -24.0,
+        noise_power: F32 | None = None,
+    ) -> None:
+        if noise_power is not None and noise_power.shape != (profile.bins,):
+            raise ValueError(f"noise_power has shape {noise_power.shape}, expected ({profile.bins},)")
+        self._tracker = NoiseTracker(profile)
+        self._noise = self._tracker.noise if noise_power is None else np.ascontiguousarray(noise_power, np.float32)
+        self._keep = np.float32(0.6 ** (profile.hop_ms / 8.0))
+        self._over_max = np.float32(over_subtraction)
+        self._floor = np.float32(10.0 ** (floor_db / 20.0))
+        self._smooth: F32 = np.zeros(profile.bins, np.float32)
+        self.presence: F32 = self._tracker.presence
+
+    def step(self, spectrum: NDArray[np.complex64], gain: F32) -> None:
+        self._tracker.update(spectrum)
+        gains.subtraction_gain(
+            self._tracker.observed, self._noise, self._smooth, self._keep, self._over_max, self._floor, gain
+        )
+
+    def reset(self) -> None:
+        self._tracker.reset()
+        self._smooth[:] = 0.0
+
+
+class BypassMask:
+    """Unit gain. Still tracks speech presence, so that MVDR and the SNR estimate work without a mask."""
+
+    latency_samples = 0
+
+    def __init__(self, profile: Profile) -> None:
+        self._tracker = NoiseTracker(profile)
+        self.presence: F32 = self._tracker.presence
+
+    def step(self, spectrum: NDArray[np.complex64], gain: F32) -> None:
+        self._tracker.update(spectrum)
+        gain[:] = 1.0
+
+    def reset(self) -> None:
+        self._tracker.reset()

@@ -1,0 +1,72 @@
+"""Levels, clipping and bad samples: counted on the audio thread, read by others without a lock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass
+class MeterReading:
+    """Meters of one finished interval. Arrays are per captured channel, or per output for the `out_` ones."""
+
+    frames: int
+    energy: NDArray[np.float64]
+    """sum of squares over the interval"""
+    peak: NDArray[np.float32]
+    """largest magnitude in the interval"""
+    clipped: NDArray[np.int64]
+    """clipped samples since start"""
+    out_energy: NDArray[np.float64]
+    out_peak: NDArray[np.float32]
+    nonfinite: int
+    """samples replaced by silence since start"""
+
+
+class Meters:
+    """The audio thread adds to the open interval and calls `rotate` at its end; `published` is the last closed one.
+
+    Two readings alternate, so a reader has a whole interval to copy what it needs.
+    """
+
+    def __init__(self, channels: int, outputs: int) -> None:
+        self.frames = 0
+        self.nonfinite = 0
+        self.energy = np.zeros(channels)
+        self.peak = np.zeros(channels, np.float32)
+        self.clipped = np.zeros(channels, np.int64)
+        self.out_energy = np.zeros(outputs)
+        self.out_peak = np.zeros(outputs, np.float32)
+        self._spare = self._reading()
+        self.published = self._reading()
+
+    def _reading(self) -> MeterReading:
+        return MeterReading(
+            0,
+            np.zeros_like(self.energy),
+            np.zeros_like(self.peak),
+            np.zeros_like(self.clipped),
+            np.zeros_like(self.out_energy),
+            np.zeros_like(self.out_peak),
+            0,
+        )
+
+    def rotate(self) -> None:
+        """Close the interval: publish it and start the next. Allocates nothing."""
+        reading = self._spare
+        reading.frames = self.frames
+        reading.nonfinite = self.nonfinite
+        np.copyto(reading.energy, self.energy)
+        np.copyto(reading.peak, self.peak)
+        np.copyto(reading.clipped, self.clipped)
+        np.copyto(reading.out_energy, self.out_energy)
+        np.copyto(reading.out_peak, self.out_peak)
+        self._spare = self.published
+        self.published = reading
+        self.frames = 0
+        self.energy[:] = 0.0
+        self.peak[:] = 0.0
+        self.out_energy[:] = 0.0
+        self.out_peak[:] = 0.0

@@ -1,0 +1,239 @@
+"""The signal path, pure: one block of microphones in, one block of outputs out. No device, no clock, no log.
+
+Way of a sample: block -> roles, calibration, bad samples -> STFT -> beamformer -> mask -> floor, level, limiter -> out.
+The one backward edge is the speech presence of the hop before, which gates what the beamformer
+learns; it adds no delay.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.beamform.base import Beamformer
+from edge.beamform.factory import make_beamformer
+from edge.config.schema import Config
+from edge.errors import ConfigError
+from edge.geometry import ArrayGeometry, geometry_from_config
+from edge.kernels import beam as beam_kernels
+from edge.kernels import levels
+from edge.mask.base import MaskEstimator
+from edge.mask.factory import make_estimator
+from edge.meters import Meters
+from edge.post import LevelControl, Limiter, apply_gain
+from edge.profiles import PROFILES
+from edge.snr import SnrEstimator
+from edge.stft import Stft
+
+F32 = NDArray[np.float32]
+
+SANE_MAX = np.float32(1e4)
+"""80 dB above full scale: no device gives this, a broken one might; such samples become silence like NaN"""
+GLIDE_S = 0.03
+"""time constant with which the weights in use follow the target weights (new look direction, bypass, fallback)"""
+OUTPUT_NAMES = ("listen", "asr")
+
+
+class Pipeline:
+    """Multichannel block in, enhanced block out, `hop_samples` at a time; see the module's own text for the stages.
+
+    config: a checked Config. geometry: the microphones named by the roles in config.array.
+    estimator: a ready gain estimator, or None to make the one that config.mask names.
+    Raises ConfigError or ModelError when the parts do not fit together; `process` raises nothing on bad samples.
+
+    latency_samples: delay between input and output stream (one hop). A block must be complete before it is processed,
+    which is one hop more: the algorithmic latency is 2 hops.
+    """
+
+    def __init__(self, config: Config, geometry: ArrayGeometry, estimator: MaskEstimator | None = None) -> None:
+        self.profile = PROFILES[config.profile]
+        self.rate_hz = self.profile.rate_hz
+        self.hop_samples = self.profile.hop_samples
+        self.outputs = tuple(config.output.channels)
+        self.channels = len(config.array.roles)
+        self._config = config
+        self._geometry = geometry
+        microphones = [c for c, role in enumerate(config.array.roles) if role == "M"]
+        if len(microphones) != geometry.mics:
+            raise ConfigError(
+                f"array.roles {config.array.roles!r} names {len(microphones)} microphones but positions_m has "
+                f"{geometry.mics}; write one M per position"
+            )
+        self._mic_channels = np.array(microphones, np.int64)
+        gains_db = np.asarray(config.array.gains_db or [0.0] * geometry.mics)
+        self._calibration = (10.0 ** (gains_db / 20.0)).astype(np.float32)
+        self._output_order = np.array([OUTPUT_NAMES.index(name) for name in self.outputs], np.int64)
+
+        self._stft = Stft(self.profile, geometry.mics)
+        self._beamformer = self._make_beamformer(config.beamformer.kind)
+        self._reference = self._make_beamformer("none")
+        self._estimator = estimator or make_estimator(config.mask.kind, config.mask, self.profile)
+        self._level = LevelControl(config.post, self.profile, self._stft.power_scale)
+        self._limiter = Limiter(config.post, self.profile, len(self.outputs))
+        self.meters = Meters(self.channels, len(self.outputs))
+        self.snr = SnrEstimator(self.profile)
+        self.latency_samples = self._stft.latency_samples + self._estimator.latency_samples
+        self._glide = np.float32(1.0 - math.exp(-self.profile.hop_ms / 1000.0 / GLIDE_S))
+
+        # state
+        self.mask_kind = config.mask.kind
+        self._unit = np.float32(1.0)
+        self.bypass = False
+        self.azimuth_deg = config.beamformer.azimuth_deg
+        self.elevation_deg = config.beamformer.elevation_deg
+        self._weights_re: F32 = np.zeros_like(self._beamformer.target_re)
+        self._weights_im: F32 = np.zeros_like(self._beamformer.target_im)
+        # scratch
+        bins = self.profile.bins
+        self._block: F32 = np.zeros((self.hop_samples, self.channels), np.float32)
+        self._out: F32 = np.zeros((self.hop_samples, len(self.outputs)), np.float32)
+        self._beam: NDArray[np.complex64] = np.zeros(bins, np.complex64)
+        self._listen: NDArray[np.complex64] = np.zeros(bins, np.complex64)
+        self._gain: F32 = np.ones(bins, np.float32)
+
+        self.set_gain_floor_db(config.mask.floor_db)
+        self.set_look(self.azimuth_deg, self.elevation_deg)
+        self._settle_weights()
+        self.stages: tuple[tuple[str, Callable[[], None]], ...] = (
+            ("condition", self._condition),
+            ("analyze", self._analyze),
+            ("beamform", self._beamform),
+            ("mask", self._mask),
+            ("post", self._post),
+            ("synthesize", self._synthesize),
+        )
+
+    # ---- the signal path ----
+
+    def process(self, block: F32, out: F32) -> None:
+        """One hop: block float32 (hop_samples, channels) in, out float32 (hop_samples, outputs) written."""
+        self.load(block)
+        for _, stage in self.stages:
+            stage()
+        self.store(out)
+
+    def load(self, block: F32) -> None:
+        """Take in a block; for callers that run `stages` themselves to time them."""
+        if block.shape != self._block.shape:
+            raise ValueError(f"block has shape {block.shape}, expected {self._block.shape} (hop_samples, channels)")
+        np.copyto(self._block, block)
+
+    def store(self, out: F32) -> None:
+        """Give out the finished block."""
+        if out.shape != self._out.shape:
+            raise ValueError(f"out has shape {out.shape}, expected {self._out.shape} (hop_samples, outputs)")
+        np.copyto(out, self._out)
+
+    def _condition(self) -> None:
+        meters = self.meters
+        meters.nonfinite += levels.condition(
+            self._block,
+            self._mic_channels,
+            self._calibration,
+            self._stft.history,
+            meters.energy,
+            meters.peak,
+            meters.clipped,
+            SANE_MAX,
+        )
+        meters.frames += self.hop_samples
+
+    def _analyze(self) -> None:
+        self._stft.analyze()
+
+    def _beamform(self) -> None:
+        x_re, x_im = self._stft.spectrum_re, self._stft.spectrum_im
+        self._beamformer.update(x_re, x_im, self._estimator.presence)
+        target = self._reference if self.bypass else self._beamformer
+        beam_kernels.approach(target.target_re, target.target_im, self._glide, self._weights_re, self._weights_im)
+        beam_kernels.apply_weights(self._weights_re, self._weights_im, x_re, x_im, self._beam)
+
+    def _mask(self) -> None:
+        self._estimator.step(self._beam, self._gain)
+
+    def _post(self) -> None:
+        # a bypassed mask has unit gain everywhere, so its tracked presence stands in for the share of speech
+        ratio = self._estimator.presence if self.mask_kind == "bypass" else self._gain
+        floor = self._unit if self.bypass else self._floor
+        snr = self.snr
+        snr.update(self._stft.spectrum_re[0], self._stft.spectrum_im[0], self._beam, ratio, floor)
+        level = self._unit if self.bypass else self._level.update(snr.frame_power, snr.frame_speech_power)
+        apply_gain(self._beam, self._gain, floor, level, self._listen)
+
+    def _synthesize(self) -> None:
+        self._stft.synthesize(self._listen, self._beam)
+        self._limiter.apply(self._stft.signals, self._output_order, self._out, self.meters)
+
+    # ---- what may change between two hops ----
+
+    @property
+    def beamformer_kind(self) -> str:
+        return self._beamformer.kind
+
+    @property
+    def gain_floor_db(self) -> float:
+        return self._floor_db
+
+    @property
+    def weights(self) -> NDArray[np.complex64]:
+        """Copy of the beamformer weights in use, complex64 (mics, bins); the output is w^H x."""
+        return (self._weights_re + 1j * self._weights_im).astype(np.complex64)
+
+    @property
+    def frequencies_hz(self) -> NDArray[np.float64]:
+        return self._stft.frequencies_hz
+
+    def set_look(self, azimuth_deg: float, elevation_deg: float) -> None:
+        """Steer; the weights glide there within about 0.1 s."""
+        self._beamformer.set_look(azimuth_deg, elevation_deg)
+        self.azimuth_deg, self.elevation_deg = azimuth_deg, elevation_deg
+
+    def set_gain_floor_db(self, gain_floor_db: float) -> None:
+        """Least gain of the listen output in dB, 0 or below."""
+        self._floor_db = min(gain_floor_db, 0.0)
+        self._floor = np.float32(10.0 ** (self._floor_db / 20.0))
+
+    def set_bypass(self, enabled: bool) -> None:
+        """Both outputs become the first microphone at the same latency; everything goes on learning."""
+        self.bypass = enabled
+
+    def set_mask(self, estimator: MaskEstimator, kind: str) -> None:
+        """Put in another estimator (made and warmed elsewhere). Its latency must be that of the one it replaces."""
+        if estimator.latency_samples != self._estimator.latency_samples:
+            raise ConfigError(f"mask {kind!r} has another latency than the one in use; restart to change it")
+        self._estimator = estimator
+        self.mask_kind = kind
+
+    def set_beamformer(self, kind: str) -> None:
+        """Change the beamformer; a new one starts with nothing learnt, and the weights glide over to it."""
+        beamformer = self._make_beamformer(kind)
+        beamformer.set_look(self.azimuth_deg, self.elevation_deg)
+        self._beamformer = beamformer
+
+    def reset(self) -> None:
+        """Forget all signal state; settings and counters since start stay."""
+        self._stft.reset()
+        self._beamformer.reset()
+        self._estimator.reset()
+        self._level.reset()
+        self._limiter.reset()
+        self.snr.reset()
+        self.set_look(self.azimuth_deg, self.elevation_deg)
+        self._settle_weights()
+
+    def _make_beamformer(self, kind: str) -> Beamformer:
+        hop_s = self.profile.hop_ms / 1000.0
+        return make_beamformer(kind, self._geometry, self._stft.frequencies_hz, hop_s, self._config.beamformer)
+
+    def _settle_weights(self) -> None:
+        target = self._reference if self.bypass else self._beamformer
+        np.copyto(self._weights_re, target.target_re)
+        np.copyto(self._weights_im, target.target_im)
+
+
+def build_pipeline(config: Config) -> Pipeline:
+    """The pipeline of a checked configuration. Raises ConfigError or ModelError."""
+    return Pipeline(config, geometry_from_config(config.array))
