@@ -1,0 +1,56 @@
+#!/bin/sh
+# Make .venv from a lock file: every package pinned and checked against its hash, then the project itself, editable.
+# A second run with nothing changed does nothing.
+# usage: scripts/setup_venv.sh demo|test
+set -eu
+cd "$(dirname "$0")/.."
+
+purpose=${1:-}
+case $purpose in
+    demo | test) ;;
+    *)
+        echo "usage: $0 demo|test" >&2
+        exit 2
+        ;;
+esac
+
+python=
+for candidate in "${PYTHON:-python3}" python3.13 python3.12 python3.11 python3.10; do
+    if "$candidate" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' 2>/dev/null; then
+        python=$candidate
+        break
+    fi
+done
+if [ -z "$python" ]; then
+    echo "setup: no Python 3.10 to 3.13 found (set PYTHON to one)" >&2
+    exit 1
+fi
+if ! "$python" -c 'import struct, sys; sys.exit(struct.calcsize("P") != 8)'; then
+    echo "setup: onnxruntime and numba have no 32-bit packages; install the 64-bit system (Raspberry Pi OS 64-bit)" >&2
+    exit 1
+fi
+
+# What the environment depends on. pyproject.toml is in it for the entry points and the version.
+fingerprint() { # PURPOSE
+    "$python" -c 'import hashlib, sys
+print(hashlib.sha256(b"".join(open(p, "rb").read() for p in sys.argv[2:]) + sys.argv[1].encode()).hexdigest())' \
+        "$PWD $("$python" -V)" requirements/build.txt "requirements/$1.txt" pyproject.toml
+}
+installed() { # PURPOSE
+    [ -x .venv/bin/edge ] && [ "$(cat ".venv/.installed-$1" 2>/dev/null)" = "$(fingerprint "$1")" ]
+}
+
+# The test set contains the demo set, pin for pin.
+if installed "$purpose" || { [ "$purpose" = demo ] && installed test; }; then
+    exit 0
+fi
+
+echo "setup: Python environment .venv ($purpose)"
+rm -f .venv/.installed-*
+[ -x .venv/bin/python ] && .venv/bin/python -c 'import pip' 2>/dev/null || "$python" -m venv --clear .venv
+pip() { .venv/bin/python -m pip --disable-pip-version-check --no-input "$@"; }
+# Source packages are built with the pinned build tools, not with whatever is newest that day.
+pip install --require-hashes -r requirements/build.txt
+pip install --require-hashes --no-build-isolation -r "requirements/$purpose.txt"
+pip install --no-deps --no-build-isolation --editable .
+fingerprint "$purpose" >".venv/.installed-$purpose"
