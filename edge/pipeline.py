@@ -183,6 +183,13 @@ class Pipeline:
         return (self._weights_re + 1j * self._weights_im).astype(np.complex64)
 
     @property
+    def applied_gain(self) -> F32:
+        """Gain of the listen output in the last hop, float32 (bins,): mask, floor and level, the limiter not."""
+        if self.bypass:
+            return np.ones_like(self._gain)
+        return np.fmax(self._gain, self._floor) * self._level.gain
+
+    @property
     def frequencies_hz(self) -> NDArray[np.float64]:
         return self._stft.frequencies_hz
 

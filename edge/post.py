@@ -49,6 +49,11 @@ class LevelControl:
                 self._gain = np.float32(10.0 ** (self._gain_db / 20.0))
         return self._gain
 
+    @property
+    def gain(self) -> np.float32:
+        """Linear gain in force."""
+        return self._gain
+
     def reset(self) -> None:
         self._speech = 0.0
         self._gain_db = 0.0
