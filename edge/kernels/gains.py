@@ -6,6 +6,7 @@ from edge.kernels.jit import kernel
 
 # Noise power below this is taken for digital silence; keeps quotients finite and numbers away from denormals.
 POWER_FLOOR = 1e-12
+LEARNING_FRAMES = 12.0
 
 
 @kernel("void(complex64[::1], float32[::1])")
@@ -16,13 +17,13 @@ def power(spectrum, out):
         out[b] = re * re + im * im
 
 
-@kernel("void(float32[::1], float32[::1], float32[::1], float32[::1], float32, float32)")
-def track_noise(observed, noise, presence, presence_mean, keep, keep_mean):
+@kernel("void(float32[::1], float32[::1], float32[::1], float32[::1], float32[::1], float32, float32)")
+def track_noise(observed, noise, presence, presence_mean, age, keep, keep_mean):
     """Unbiased MMSE noise power tracking by soft speech presence (Gerkmann and Hendriks, IEEE TASLP 2012).
 
-    observed (bins,) is |Y|^2; noise, presence and presence_mean (bins,) are state. keep and keep_mean are the
-    forgetting factors per hop of the noise power and of the mean presence that frees a stuck estimate. A noise of
-    exactly 0 means never seen: it starts from the observation.
+    observed (bins,) is |Y|^2; noise, presence, presence_mean and age (bins,) are state, age counting frames seen.
+    keep and keep_mean are the forgetting factors per hop of the noise power and of the mean presence that frees a
+    stuck estimate. The first LEARNING_FRAMES are averaged: the very first sees a window still mostly empty.
     """
     xi = np.float32(31.6227766)  # a-priori SNR under speech: 15 dB
     slope = xi / (np.float32(1.0) + xi)
@@ -31,8 +32,9 @@ def track_noise(observed, noise, presence, presence_mean, keep, keep_mean):
         if seen < POWER_FLOOR:
             presence[b] = 0.0
             continue
-        if noise[b] == 0.0:
-            noise[b] = seen
+        if age[b] < LEARNING_FRAMES:
+            age[b] += np.float32(1.0)
+            noise[b] = max(noise[b] + (seen - noise[b]) / age[b], np.float32(POWER_FLOOR))
         exponent = min(seen / noise[b] * slope, np.float32(60.0))
         p = np.float32(1.0) / (np.float32(1.0) + (np.float32(1.0) + xi) * np.exp(-exponent))
         presence_mean[b] = keep_mean * presence_mean[b] + (np.float32(1.0) - keep_mean) * p

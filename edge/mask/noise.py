@@ -26,14 +26,18 @@ class NoiseTracker:
         self.noise: F32 = np.zeros(profile.bins, np.float32)
         self.presence: F32 = np.zeros(profile.bins, np.float32)
         self._presence_mean: F32 = np.zeros(profile.bins, np.float32)
+        self._age: F32 = np.zeros(profile.bins, np.float32)
         self.reset()
 
     def update(self, spectrum: NDArray[np.complex64]) -> None:
         """Take in one spectrum complex64 (bins,)."""
         gains.power(spectrum, self.observed)
-        gains.track_noise(self.observed, self.noise, self.presence, self._presence_mean, self._keep, self._keep_mean)
+        gains.track_noise(
+            self.observed, self.noise, self.presence, self._presence_mean, self._age, self._keep, self._keep_mean
+        )
 
     def reset(self) -> None:
         self.noise[:] = 0.0
         self.presence[:] = 0.5
         self._presence_mean[:] = 0.5
+        self._age[:] = 0.0

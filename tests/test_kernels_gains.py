@@ -1,0 +1,134 @@
+"""Gain and level kernels against slow numpy references, and their bounds on odd input."""
+
+import numpy as np
+import pytest
+
+from edge.kernels import gains, levels
+
+F32 = np.float32
+BINS = 65
+
+
+def spectrum_of(power, rng):
+    phase = rng.uniform(-np.pi, np.pi, len(power))
+    return (np.sqrt(power) * np.exp(1j * phase)).astype(np.complex64)
+
+
+def test_noise_tracker_equals_reference_and_finds_the_level():
+    rng = np.random.default_rng(0)
+    noise, age, presence, mean = *np.zeros((2, BINS), F32), *np.full((2, BINS), 0.5, F32)
+    ref_noise, ref_mean = np.zeros(BINS), np.full(BINS, 0.5)
+    xi = 10**1.5
+    for frame in range(600):
+        seen = (0.02 * rng.exponential(1.0, BINS)).astype(F32)
+        gains.track_noise(seen, noise, presence, mean, age, F32(0.9), F32(0.95))
+        if frame < gains.LEARNING_FRAMES:
+            ref_noise += (seen - ref_noise) / (frame + 1)
+        p = 1 / (1 + (1 + xi) * np.exp(-np.minimum(seen / ref_noise * xi / (1 + xi), 60)))
+        ref_mean = 0.95 * ref_mean + 0.05 * p
+        p = np.where(ref_mean > 0.99, np.minimum(p, 0.99), p)
+        ref_noise = 0.9 * ref_noise + 0.1 * ((1 - p) * seen + p * ref_noise)
+    np.testing.assert_allclose(noise, ref_noise, rtol=1e-3)
+    assert 10 * np.log10(noise.mean() / 0.02) == pytest.approx(0.0, abs=1.5)
+
+
+def test_noise_tracker_follows_a_jump_up():
+    """A stuck tracker is the classic failure: noise 20 dB louder from one frame to the next, for ever."""
+    rng = np.random.default_rng(1)
+    noise, age, presence, mean = *np.zeros((2, BINS), F32), *np.full((2, BINS), 0.5, F32)
+    for level in (0.001, 0.1):
+        for _ in range(800):
+            gains.track_noise(
+                (level * rng.exponential(1.0, BINS)).astype(F32), noise, presence, mean, age, F32(0.9), F32(0.95)
+            )
+        assert abs(10 * np.log10(noise.mean() / level)) < 3.0
+
+
+def test_wiener_gain_is_near_one_on_speech_and_low_on_noise():
+    rng = np.random.default_rng(2)
+    noise = np.ones(BINS, F32)
+    speech = np.zeros(BINS, F32)
+    gain = np.zeros(BINS, F32)
+    quiet = []
+    for _ in range(300):
+        gains.wiener_gain(rng.exponential(1.0, BINS).astype(F32), noise, speech, F32(0.98), F32(10**-2.5), gain)
+        quiet.append(gain.mean())
+    for _ in range(20):
+        gains.wiener_gain(np.full(BINS, 1000.0, F32), noise, speech, F32(0.98), F32(10**-2.5), gain)
+    assert np.mean(quiet[100:]) < 0.15
+    assert gain.min() > 0.99
+
+
+def test_subtraction_gain_equals_reference():
+    rng = np.random.default_rng(3)
+    noise = np.full(BINS, 0.5, F32)
+    smooth = np.zeros(BINS, F32)
+    gain = np.zeros(BINS, F32)
+    reference = np.zeros(BINS)
+    for _ in range(50):
+        seen = rng.exponential(3.0, BINS).astype(F32)
+        gains.subtraction_gain(seen, noise, smooth, F32(0.6), F32(3.0), F32(0.06), gain)
+        reference = 0.6 * reference + 0.4 * seen
+    ratio = 0.5 / reference
+    over = np.clip(3.0 - 2.0 * (-10 * np.log10(ratio) + 5.0) / 25.0, 1.0, 3.0)
+    np.testing.assert_allclose(gain, np.sqrt(np.maximum(1.0 - over * ratio, 0.06**2)), rtol=1e-3)
+
+
+@pytest.mark.parametrize("power", [0.0, 1e-30, 1e-12, 1.0, 1e12])
+def test_gains_stay_finite_and_bounded_at_any_level(power):
+    seen = np.full(BINS, power, F32)
+    noise, presence, mean, age, speech, smooth, gain = np.zeros((7, BINS), F32)
+    for _ in range(50):
+        gains.track_noise(seen, noise, presence, mean, age, F32(0.9), F32(0.95))
+        gains.wiener_gain(seen, noise, speech, F32(0.98), F32(0.003), gain)
+        assert (gain >= 0).all()
+        assert (gain <= 1).all()
+        gains.subtraction_gain(seen, noise, smooth, F32(0.6), F32(3.0), F32(0.06), gain)
+        assert (gain >= 0).all()
+        assert (gain <= 1).all()
+    assert np.isfinite(noise).all()
+
+
+def test_apply_gain_keeps_the_floor_and_survives_nan():
+    rng = np.random.default_rng(4)
+    spectrum = spectrum_of(np.ones(4), rng)
+    gain = np.array([0.001, 0.5, np.nan, 7.0], F32)
+    out = np.zeros(4, np.complex64)
+    gains.apply_gain(spectrum, gain, F32(0.1), F32(2.0), out)
+    np.testing.assert_allclose(np.abs(out), [0.2, 1.0, 0.2, 2.0], rtol=1e-5)
+
+
+def test_condition_meters_replaces_bad_samples_and_orders_channels():
+    hop, channels, length = 8, 3, 16
+    block = np.full((hop, channels), 0.25, F32)
+    block[2, 0], block[3, 1], block[4, 2], block[5, 2] = np.nan, np.inf, 1.0, -2e5
+    history = np.arange(2 * length, dtype=F32).reshape(2, length)
+    old = history.copy()
+    energy, peak, clipped = np.zeros(channels), np.zeros(channels, F32), np.zeros(channels, np.int64)
+    gains_linear = np.array([2.0, 1.0], F32)
+    bad = levels.condition(block, np.array([2, 0]), gains_linear, history, energy, peak, clipped, F32(1e4))
+    assert bad == 3
+    np.testing.assert_array_equal(history[:, : length - hop], old[:, hop:])
+    np.testing.assert_allclose(history[0, -hop:], [0.5, 0.5, 0.5, 0.5, 2.0, 0.0, 0.5, 0.5])
+    np.testing.assert_allclose(history[1, -hop:], [0.25, 0.25, 0.0, 0.25, 0.25, 0.25, 0.25, 0.25])
+    np.testing.assert_allclose(peak, [0.25, 0.25, 1.0])
+    np.testing.assert_array_equal(clipped, [0, 0, 1])
+    np.testing.assert_allclose(energy, [7 * 0.0625, 7 * 0.0625, 1 + 6 * 0.0625])
+
+
+def test_limiter_never_passes_the_ceiling_and_leaves_quiet_signals_alone():
+    rng = np.random.default_rng(6)
+    order = np.array([1, 0])
+    gain = np.ones(2, F32)
+    out = np.zeros((64, 2), F32)
+    energy, peak = np.zeros(2), np.zeros(2, F32)
+    quiet = rng.uniform(-0.5, 0.5, (2, 64)).astype(F32)
+    levels.limit(quiet, order, F32(0.89), F32(1e-3), gain, out, energy, peak)
+    np.testing.assert_array_equal(out, quiet[::-1].T)
+    for _ in range(50):
+        loud = rng.uniform(-5, 5, (2, 64)).astype(F32)
+        loud[0, 7] = np.nan
+        levels.limit(loud, order, F32(0.89), F32(1e-3), gain, out, energy, peak)
+        assert np.abs(out).max() <= 0.89 + 1e-6
+    assert np.isfinite(out).all()
+    assert peak.max() <= 0.89 + 1e-6
