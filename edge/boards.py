@@ -42,6 +42,8 @@ class Board:
     device: str = "default"
     rate_hz: Annotated[int, Range(16000, 192000)] = 16000
     format: Annotated[str, SampleFormat] = "S16_LE"
+    period_frames: Annotated[int, Range(0, 16384)] = 0
+    """the only period the driver offers, or 0 when it is free"""
     unseen: tuple[str, ...] = ()
     """what of this preset was never seen on hardware"""
     source: BoardSource = field(default_factory=BoardSource)

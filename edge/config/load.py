@@ -73,7 +73,7 @@ def _with_board(config: Config, decoder: Decoder) -> Config:
     if config.input.kind in ("alsa", "portaudio"):
         preset |= {"input.rate_hz": board.rate_hz, "input.format": board.format}
     if config.input.kind == "alsa":
-        preset["input.device"] = board.device
+        preset |= {"input.device": board.device, "input.period_frames": board.period_frames}
     for key, value in preset.items():
         if key not in decoder.given:
             config = _replace(config, key, value)
