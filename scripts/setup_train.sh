@@ -6,7 +6,8 @@ set -eu
 cd "$(dirname "$0")/.."
 
 version=2.13.0
-pip() { .venv/bin/python -m pip --disable-pip-version-check --no-input "$@"; }
+[ -t 1 ] && quiet= || quiet=--quiet
+pip() { .venv/bin/python -m pip $quiet --disable-pip-version-check --no-input "$@"; }
 
 .venv/bin/python -c 'import torch' 2>/dev/null && exit 0
 echo "setup: torch $version (a CPU build if pip is told where to find one, see docs/development.md)"

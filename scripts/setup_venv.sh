@@ -48,9 +48,15 @@ fi
 echo "setup: Python environment .venv ($purpose)"
 rm -f .venv/.installed-*
 [ -x .venv/bin/python ] && .venv/bin/python -c 'import pip' 2>/dev/null || "$python" -m venv --clear .venv
-pip() { .venv/bin/python -m pip --disable-pip-version-check --no-input "$@"; }
+# pip shows its progress on a terminal; elsewhere (CI) one line a step is enough.
+[ -t 1 ] && quiet= || quiet=--quiet
+pip() { .venv/bin/python -m pip $quiet --disable-pip-version-check --no-input "$@"; }
+step() { echo "setup: $1"; }
 # Source packages are built with the pinned build tools, not with whatever is newest that day.
+step "build tools"
 pip install --require-hashes -r requirements/build.txt
+step "dependencies, about 300 MB"
 pip install --require-hashes --no-build-isolation -r "requirements/$purpose.txt"
+step "the project itself"
 pip install --no-deps --no-build-isolation --editable .
 fingerprint "$purpose" >".venv/.installed-$purpose"
