@@ -13,7 +13,7 @@ from edge.profiles import PROFILES
 
 Problems = Iterator[str]
 
-_NUMBERED_CARD = re.compile(r"^(plug)?hw:(CARD=)?\d|^(plughw|hw|dmix|dsnoop|sysdefault|front):\d")
+_NUMBERED_CARD = re.compile(r"^\w+:(CARD=)?\d+(,|$)")
 
 
 def problems_between_keys(config: Config, given: Iterable[str], bad: Iterable[str]) -> list[str]:

@@ -142,6 +142,8 @@ class MqttConfig:
     """file whose first line is the password; the environment variable EDGE_MQTT_PASSWORD goes before it"""
     commands: bool = True
     """accept commands on <prefix>/<device>/command/..."""
+    home_assistant: bool = False
+    """announce sensors and controls to Home Assistant (MQTT discovery)"""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,198 @@
+"""What a configuration means: one dictionary for scripts, one text for people."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from edge.boards import load_board
+from edge.config.schema import Config
+from edge.drawing import draw_from_above
+from edge.geometry import SPEED_OF_SOUND_M_S, ArrayGeometry, geometry_from_config
+from edge.latency import latency_lines
+from edge.profiles import PROFILES
+
+_ROLE_NAMES = {"R": "playback reference", "X": "unused"}
+_SHAPES = ("point", "line", "plane", "body")
+
+
+def describe(config: Config) -> dict[str, Any]:
+    """Everything that follows from `config`, JSON-ready (None where a number does not exist). Opens no device."""
+    profile = PROFILES[config.profile]
+    geometry = geometry_from_config(config.array)
+    lines = latency_lines(config, profile)
+    return {
+        "profile": {
+            "name": profile.name,
+            "rate_hz": profile.rate_hz,
+            "window_samples": profile.window_samples,
+            "hop_samples": profile.hop_samples,
+            "hop_ms": profile.hop_ms,
+            "algorithmic_latency_ms": profile.algorithmic_latency_ms,
+        },
+        "array": _array(config, geometry, profile.rate_hz),
+        "channels": _channels(config),
+        "input": {
+            "kind": config.input.kind,
+            "from": config.input.path if config.input.kind == "file" else config.input.device,
+            "channels": len(config.array.roles),
+            "rate_hz": config.input.rate_hz,
+            "format": config.input.format,
+        },
+        "output": {
+            "kind": config.output.kind,
+            "to": _sink(config),
+            "channels": list(config.output.channels),
+            "rate_hz": config.output.rate_hz,
+            "format": config.output.format,
+        },
+        "beamformer": {
+            "kind": config.beamformer.kind,
+            "azimuth_deg": config.beamformer.azimuth_deg,
+            "elevation_deg": config.beamformer.elevation_deg,
+        },
+        "mask": {
+            "kind": config.mask.kind,
+            "model": _model(config) if config.mask.kind == "network" else None,
+            "precision": config.mask.precision if config.mask.kind == "network" else None,
+            "floor_db": config.mask.floor_db,
+        },
+        "latency_ms": {line.name: line.ms for line in lines} | {"total": sum(line.ms for line in lines)},
+        "latency_why": {line.name: line.why for line in lines},
+        "board": _board(config),
+        "notes": _notes(config, geometry, profile.rate_hz),
+    }
+
+
+def _array(config: Config, geometry: ArrayGeometry, rate_hz: int) -> dict[str, Any]:
+    beam = config.beamformer
+    delays = geometry.steering_delays_s(beam.azimuth_deg, beam.elevation_deg) * rate_hz
+    aliasing = geometry.spatial_aliasing_hz
+    return {
+        "board": config.array.board or None,
+        "mics": geometry.mics,
+        "positions_m": geometry.positions_m.tolist(),
+        "shape": _SHAPES[geometry.dimensions],
+        "ambiguity": geometry.ambiguity,
+        "aperture_m": geometry.aperture_m,
+        "min_spacing_m": geometry.min_spacing_m,
+        "max_delay_samples": geometry.max_delay_samples(rate_hz),
+        "spatial_aliasing_hz": aliasing if math.isfinite(aliasing) else None,
+        "look_delay_samples": delays.tolist(),
+        "drawing": draw_from_above(geometry, beam.azimuth_deg, beam.elevation_deg),
+    }
+
+
+def _channels(config: Config) -> list[dict[str, Any]]:
+    channels: list[dict[str, Any]] = []
+    mic = 0
+    for channel, role in enumerate(config.array.roles):
+        entry: dict[str, Any] = {"channel": channel, "role": role}
+        if role == "M":
+            entry["meaning"] = f"microphone {mic}"
+            entry["gain_db"] = config.array.gains_db[mic] if config.array.gains_db else 0.0
+            mic += 1
+        else:
+            entry["meaning"] = _ROLE_NAMES[role]
+        channels.append(entry)
+    return channels
+
+
+def _sink(config: Config) -> str:
+    return {"file": config.output.path, "null": "nowhere"}.get(config.output.kind, config.output.device)
+
+
+def _model(config: Config) -> str:
+    return f"the shipped one for {config.profile}" if config.mask.model == "auto" else config.mask.model
+
+
+def _board(config: Config) -> dict[str, Any] | None:
+    if not config.array.board:
+        return None
+    board = load_board(config.array.board)
+    return {
+        "name": board.name,
+        "description": board.description,
+        "confidence": board.source.confidence,
+        "source": board.source.where,
+        "unseen": list(board.unseen),
+    }
+
+
+def _notes(config: Config, geometry: ArrayGeometry, rate_hz: int) -> list[str]:
+    """Things that are allowed and still worth a sentence."""
+    notes = []
+    if geometry.mics > 1 and geometry.spatial_aliasing_hz < rate_hz / 2:
+        notes.append(
+            f"Above {geometry.spatial_aliasing_hz:.0f} Hz some direction beside the look direction adds up in phase "
+            "too (spatial aliasing); microphones closer together would move that up."
+        )
+    if geometry.mics > 1 and geometry.ambiguity:
+        notes.append(geometry.ambiguity)
+    if config.beamformer.kind == "none" and geometry.mics > 1:
+        notes.append('beamformer.kind is "none": only the first microphone is heard.')
+    for side, rate in (("input", config.input.rate_hz), ("output", config.output.rate_hz)):
+        if rate != rate_hz:
+            notes.append(f"The {side} runs at {rate} Hz and the profile at {rate_hz} Hz: it is resampled.")
+    mqtt = config.telemetry.mqtt
+    local = mqtt.host in ("127.0.0.1", "::1", "localhost")
+    if mqtt.enabled and not mqtt.tls and mqtt.username and not local:
+        notes.append("The MQTT password goes over the network unencrypted: set telemetry.mqtt.tls = true.")
+    return notes
+
+
+def render(description: dict[str, Any]) -> str:
+    """The dictionary of describe() as text for a terminal of 100 columns or more."""
+    d = description
+    array, profile, board = d["array"], d["profile"], d["board"]
+    out: list[str] = []
+    out.append(
+        f"profile     {profile['name']}: {profile['rate_hz']} Hz, window {profile['window_samples']}, "
+        f"hop {profile['hop_samples']} ({profile['hop_ms']:g} ms)"
+    )
+    source, sink = d["input"], d["output"]
+    out.append(
+        f"input       {source['kind']} {source['from']}: {source['channels']} channels, {source['rate_hz']} Hz, "
+        f"{source['format']}"
+    )
+    to = "" if sink["kind"] == "null" else f" {sink['to']}, {sink['rate_hz']} Hz, {sink['format']}"
+    out.append(f"output      {sink['kind']}{to}: {', '.join(sink['channels'])}")
+    beam, mask = d["beamformer"], d["mask"]
+    look = f", azimuth {beam['azimuth_deg']:g}, elevation {beam['elevation_deg']:g} degrees"
+    out.append(f"beamformer  {beam['kind']}{look if beam['kind'] != 'none' else ''}")
+    network = f": {mask['model']}, {mask['precision']}" if mask["model"] else ""
+    out.append(f"mask        {mask['kind']}{network}; least gain {mask['floor_db']:g} dB")
+    if board:
+        out.append(f"board       {board['name']}: {board['description']}")
+    out += ["", *_render_array(array, d["channels"]), "", "latency (upper bounds)"]
+    for name, ms in d["latency_ms"].items():
+        out.append(f"  {name:<12}{ms:8.2f} ms   {d['latency_why'].get(name, '')}".rstrip())
+    if board:
+        out += ["", f"coordinates of {board['name']}: confidence {board['confidence']}", f"  {board['source']}"]
+        out += ["never seen on hardware", *(f"  - {line}" for line in board["unseen"])]
+    if d["notes"]:
+        out += ["", "notes", *(f"  - {note}" for note in d["notes"])]
+    return "\n".join(out) + "\n"
+
+
+def _render_array(array: dict[str, Any], channels: list[dict[str, Any]]) -> list[str]:
+    out = ["channel  role                  x mm     y mm     z mm   gain dB   delay towards look (samples)"]
+    mic = 0
+    for entry in channels:
+        line = f"{entry['channel']:>7}  {entry['meaning']:<18}"
+        if entry["role"] == "M":
+            x, y, z = (1000 * c for c in array["positions_m"][mic])
+            line += f"{x:9.1f}{y:9.1f}{z:9.1f}{entry['gain_db']:10.1f}{array['look_delay_samples'][mic] + 0.0:12.2f}"
+            mic += 1
+        out.append(line.rstrip())
+    out += ["", *array["drawing"], ""]
+    if array["mics"] == 1:
+        return [*out, "one microphone: no beam, no direction"]
+    aliasing = f"{array['spatial_aliasing_hz']:.0f} Hz"
+    return [
+        *out,
+        f"aperture                  {array['aperture_m'] * 1000:8.1f} mm",
+        f"smallest spacing          {array['min_spacing_m'] * 1000:8.1f} mm",
+        f"largest delay between two {array['max_delay_samples']:8.2f} samples",
+        f"spatial aliasing from     {aliasing:>11} (sound at {SPEED_OF_SOUND_M_S:g} m/s)",
+    ]
