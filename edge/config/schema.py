@@ -78,11 +78,11 @@ class BeamformerConfig:
     """counter-clockwise from x (forward), seen from above"""
     elevation_deg: Annotated[float, Range(-90, 90)] = 0.0
     """upward from the x-y plane"""
-    noise_time_constant_s: Annotated[float, Range(0.01, 60)] = 0.5
+    noise_time_constant_s: Annotated[float, Range(0.01, 60)] = 1.0
     """forgetting of the noise covariance"""
     loading_db: Annotated[float, Range(-80, 20)] = -20.0
     """diagonal loading relative to the mean microphone power"""
-    white_noise_gain_min_db: Annotated[float, Range(-40, 20)] = -6.0
+    white_noise_gain_min_db: Annotated[float, Range(-40, 20)] = -10.0
     """weights that would amplify microphone self-noise beyond this fall back towards delay-and-sum"""
 
 
