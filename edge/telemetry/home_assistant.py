@@ -1,0 +1,125 @@
+"""Home Assistant MQTT discovery: one retained message per sensor or control.
+
+Format: home-assistant.io/integrations/mqtt, section MQTT discovery (homeassistant/<component>/<node>/<object>/config).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import edge
+from edge.config.schema import TelemetryConfig
+from edge.telemetry.outbox import Message
+from edge.telemetry.payload import encode
+from edge.telemetry.topics import Topics
+
+DISCOVERY_PREFIX = "homeassistant"
+
+_MASKS = ["network", "wiener", "spectral_subtraction", "bypass"]
+
+_SENSORS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "snr_in": ("SNR in", "{{ value_json.snr_in_db }}", {"unit_of_measurement": "dB"}),
+    "snr_out": ("SNR out", "{{ value_json.snr_out_db }}", {"unit_of_measurement": "dB"}),
+    "hop_p99": (
+        "Hop time p99",
+        "{{ value_json.hop_ms.p99 }}",
+        {"unit_of_measurement": "ms", "device_class": "duration", "entity_category": "diagnostic"},
+    ),
+    "temperature": (
+        "Temperature",
+        "{{ value_json.temperature_c }}",
+        {"unit_of_measurement": "°C", "device_class": "temperature", "entity_category": "diagnostic"},
+    ),
+    "overruns": (
+        "Overruns",
+        "{{ value_json.overruns }}",
+        {"state_class": "total_increasing", "entity_category": "diagnostic"},
+    ),
+}
+
+_CONTROLS: dict[str, tuple[str, str, str, dict[str, Any]]] = {
+    "azimuth": (
+        "number",
+        "Look direction",
+        "look",
+        {
+            "value_template": "{{ value_json.azimuth_deg }}",
+            "command_template": '{"azimuth_deg": {{ value }}}',
+            "min": -360,
+            "max": 360,
+            "step": 1,
+            "mode": "box",
+            "unit_of_measurement": "°",
+        },
+    ),
+    "gain_floor": (
+        "number",
+        "Gain floor",
+        "gain_floor",
+        {
+            "value_template": "{{ value_json.gain_floor_db }}",
+            "command_template": '{"gain_floor_db": {{ value }}}',
+            "min": -60,
+            "max": 0,
+            "step": 1,
+            "unit_of_measurement": "dB",
+        },
+    ),
+    "bypass": (
+        "switch",
+        "Bypass",
+        "bypass",
+        {
+            "value_template": "{{ 'ON' if value_json.bypass else 'OFF' }}",
+            "state_on": "ON",
+            "state_off": "OFF",
+            "payload_on": '{"enabled": true}',
+            "payload_off": '{"enabled": false}',
+        },
+    ),
+    "mask": (
+        "select",
+        "Mask",
+        "mask",
+        {
+            "value_template": "{{ value_json.mask }}",
+            "command_template": '{"kind": "{{ value }}"}',
+            "options": _MASKS,
+        },
+    ),
+}
+
+
+def discovery_messages(topics: Topics, config: TelemetryConfig) -> list[Message]:
+    """Retained discovery messages of this device: sensors, and controls where commands are accepted."""
+    node = "edge_" + re.sub(r"[^A-Za-z0-9_-]", "_", topics.device)
+    common: dict[str, Any] = {
+        "state_topic": topics.telemetry,
+        "availability": [{"topic": topics.status, "value_template": "{{ value_json.state }}"}],
+        "device": {
+            "identifiers": [node],
+            "name": topics.device,
+            "manufacturer": "mic-edge",
+            "model": "microphone array",
+            "sw_version": edge.__version__,
+        },
+        "origin": {"name": "mic-edge", "sw_version": edge.__version__},
+    }
+    entities: list[tuple[str, str, dict[str, Any]]] = []
+    for key, (name, template, extra) in _SENSORS.items():
+        sensor = {"name": name, "value_template": template, "state_class": "measurement", **extra}
+        sensor["expire_after"] = max(30, round(10 * config.interval_s))
+        entities.append(("sensor", key, sensor))
+    if config.mqtt.commands:
+        for key, (component, name, command, extra) in _CONTROLS.items():
+            entities.append((component, key, {"name": name, "command_topic": topics.command(command), **extra}))
+    return [
+        Message(
+            f"{DISCOVERY_PREFIX}/{component}/{node}/{key}/config",
+            encode({**common, **entity, "unique_id": f"{node}_{key}"}),
+            qos=1,
+            retain=True,
+        )
+        for component, key, entity in entities
+    ]
