@@ -21,7 +21,7 @@ import soundfile
 from numpy.typing import NDArray
 from scipy import signal
 
-from edge.config.boards import load_board
+from edge.boards import load_board
 from edge.geometry import ArrayGeometry, unit_vector
 
 RATE_HZ = 16000
@@ -33,7 +33,7 @@ SELF_NOISE_DBFS = -72.0
 SPEECH_DBFS = -26.0
 EARLY_S = 0.05
 
-BOARD = "respeaker-4mic-array"
+BOARD = "respeaker_4mic_square"
 ROOM_M = (5.4, 4.3, 2.7)
 RT60_S = 0.3
 ARRAY_M = (2.5, 1.9, 0.9)
@@ -84,7 +84,7 @@ def talker() -> tuple[Mono, list[dict[str, object]]]:
             sys.exit(f"render_scene: {DURATION_S} s are too short for: {text}")
         voice[start:free] += sentence
         said.append({"start_s": round(start / RATE_HZ, 3), "end_s": round(free / RATE_HZ, 3), "text": text})
-    # the vocoder rumbles below 80 Hz and is some 8 dB darker above 800 Hz than people are on average (Byrne et al. 1994)
+    # the vocoder rumbles below 80 Hz and is 8 dB darker above 800 Hz than the average voice (Byrne et al. 1994)
     voice = signal.sosfilt(signal.butter(2, 80, "highpass", fs=RATE_HZ, output="sos"), voice)
     treble = signal.sosfilt(signal.butter(1, 800, "highpass", fs=RATE_HZ, output="sos"), voice)
     return voice + (10 ** (8 / 20) - 1) * treble, said
@@ -134,6 +134,7 @@ def diffuse_places(rng: np.random.Generator) -> list[NDArray[np.float64]]:
 
 
 def make_room(geometry: ArrayGeometry) -> object:
+    """The room with the microphones of `geometry` and one more at their centroid, which beams are referred to."""
     try:
         import pyroomacoustics
     except ImportError:
@@ -146,7 +147,8 @@ def make_room(geometry: ArrayGeometry) -> object:
         max_order=max_order,
         air_absorption=True,
     )
-    room.add_microphone_array((geometry.positions_m - geometry.centroid_m + np.asarray(ARRAY_M)).T)
+    centred = geometry.positions_m - geometry.centroid_m
+    room.add_microphone_array((np.vstack([centred, np.zeros(3)]) + np.asarray(ARRAY_M)).T)
     return room
 
 
@@ -164,7 +166,7 @@ def level(x: NDArray[np.float64]) -> float:
 
 
 def render(folder: Path) -> dict[str, object]:
-    """Write mix.flac, speech.flac (both 4 channels), reference.flac (mono) and scene.json to `folder`."""
+    """Write mix.flac, speech.flac (both 4 channels), reference.flac (2 channels) and scene.json to `folder`."""
     board = load_board(BOARD)
     geometry = ArrayGeometry(board.positions_m)
     rng = np.random.default_rng(SEED)
@@ -175,9 +177,10 @@ def render(folder: Path) -> dict[str, object]:
     for where, what in zip(places, sources, strict=True):
         room.add_source(where, signal=what)  # type: ignore[attr-defined]
     n = voice.size
-    images = np.asarray(room.simulate(return_premix=True))[:, :, :n]  # type: ignore[attr-defined]
+    images = np.asarray(room.simulate(return_premix=True))[:, : geometry.mics, :n]  # type: ignore[attr-defined]
     speech, vacuum, diffuse = images[0], images[1], images[2:].sum(axis=0)
-    reference = signal.fftconvolve(voice, early(room.rir[0][0]))[:n]  # type: ignore[attr-defined]
+    heard_at = (0, geometry.mics)
+    reference = np.stack([signal.fftconvolve(voice, early(room.rir[m][0]))[:n] for m in heard_at])  # type: ignore[attr-defined]
 
     spoken = np.zeros(n, dtype=bool)
     for sentence in said:
@@ -198,7 +201,7 @@ def render(folder: Path) -> dict[str, object]:
     for name, data in (
         ("mix", mix.astype(np.int16)),
         ("speech", speech16),
-        ("reference", np.round(reference * 32767).astype(np.int16)),
+        ("reference", np.round(reference.T * 32767).astype(np.int16)),
     ):
         soundfile.write(folder / f"{name}.flac", data, RATE_HZ, subtype="PCM_16", compression_level=1.0)
     facts = {
@@ -218,7 +221,10 @@ def render(folder: Path) -> dict[str, object]:
         "self_noise_dbfs": SELF_NOISE_DBFS,
         "snr_mic0_db": SNR_DB,
         "snr_definition": "reverberant speech over its sentences to all noise, at the first microphone",
-        "reference": f"speech at the first microphone, direct sound and reflections within {EARLY_S * 1000:.0f} ms",
+        "reference": (
+            "speech at the first microphone and at the centroid of the array, "
+            f"direct sound and reflections within {EARLY_S * 1000:.0f} ms"
+        ),
         "seed": SEED,
         "sentences": said,
         "voice_licence": VOICE_LICENCE,

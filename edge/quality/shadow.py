@@ -73,7 +73,9 @@ def run_with_components(
     hop, delay = pipeline.hop_samples, pipeline.latency_samples
     hops = -(-(samples + delay) // hop)
     parts = {name: np.pad(part, ((0, hops * hop - samples), (0, 0))) for name, part in parts.items()}
-    mixture = np.sum(list(parts.values()), axis=0, dtype=np.float32)
+    mixture = np.zeros((hops * hop, pipeline.channels), np.float32)
+    for part in parts.values():
+        mixture += part
     output = np.zeros((hops * hop, len(pipeline.outputs)), np.float32)
     followed = {name: np.zeros((2, hops * hop), np.float32) for name in parts}
     shadows = {name: _Shadow(pipeline, config) for name in parts}
