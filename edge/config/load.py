@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,11 @@ _NAME_UNLESS_ENDING = {"array.board": ".toml", "mask.model": ".json"}
 def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
     """Read, decode and check a configuration file.
 
-    Relative paths in the file are relative to the folder of the file. `overrides` is as in config_from_dict.
-    Raises ConfigError with every problem found.
+    Relative paths in the file are relative to the folder of the file; those in `overrides` stay as they are.
+    `overrides` is as in config_from_dict. Raises ConfigError with every problem found.
     """
     path = Path(path)
-    table = read_toml(path, "configuration file")
-    _anchor_paths(table, path.parent)
-    return config_from_dict(table, overrides, source=str(path))
+    return _build(read_toml(path, "configuration file"), overrides or {}, str(path), path.parent)
 
 
 def default_config_for_board(name: str, overrides: Mapping[str, Any] | None = None) -> Config:
@@ -42,20 +40,30 @@ def default_config_for_board(name: str, overrides: Mapping[str, Any] | None = No
 def config_from_dict(
     table: Mapping[str, Any], overrides: Mapping[str, Any] | None = None, source: str = "configuration"
 ) -> Config:
-    """Decode and check a table laid out like the file.
+    """Decode and check a table laid out like the file. Relative paths stay as they are.
 
     `overrides` go before the table: nested sections, or dotted keys such as "beamformer.azimuth_deg"; None means
     not given. Raises ConfigError with every problem found.
     """
-    table = _merge(dict(table), overrides or {})
+    return _build(table, overrides or {}, source, None)
+
+
+def _build(table: Mapping[str, Any], overrides: Mapping[str, Any], source: str, folder: Path | None) -> Config:
+    overrides = _merge({}, overrides)
     decoder = Decoder()
-    config = decoder.decode(Config, table)
+    config = decoder.decode(Config, _merge(dict(table), overrides))
     problems, bad = decoder.problems, decoder.bad
+    from_file = decoder.given - set(_dotted(overrides))
+    if folder is not None:
+        config = _anchor(config, "array.board", from_file, folder)
     config = _with_board(config, decoder)
     config = _with_defaults_that_depend(config, decoder.given, bad)
     problems += problems_between_keys(config, decoder.given, bad)
     if problems:
         raise ConfigError(problems, source)
+    if folder is not None:
+        for key in _PATHS[1:]:
+            config = _anchor(config, key, from_file, folder)
     return config
 
 
@@ -92,15 +100,28 @@ def _with_defaults_that_depend(config: Config, given: set[str], bad: set[str]) -
     return config
 
 
-def _replace(config: Config, key: str, value: Any) -> Config:
+def _anchor(config: Config, key: str, from_file: set[str], folder: Path) -> Config:
+    """Make a relative path of a file relative to the file's folder: a service starts in /, a user anywhere."""
+    value = _get(config, key)
+    if key not in from_file or not value or not value.endswith(_NAME_UNLESS_ENDING.get(key, "")):
+        return config
+    return _replace(config, key, os.path.join(folder, os.path.expanduser(value)))
+
+
+def _get(config: Any, key: str) -> Any:
+    for name in key.split("."):
+        config = getattr(config, name)
+    return config
+
+
+def _replace(config: Any, key: str, value: Any) -> Any:
     """`config` with the value of one key such as "input.rate_hz" replaced."""
-    section, name = key.split(".")
-    changed: Any = dataclasses.replace(getattr(config, section), **{name: value})
-    sections: dict[str, Any] = {section: changed}
-    return dataclasses.replace(config, **sections)
+    head, _, rest = key.partition(".")
+    return dataclasses.replace(config, **{head: _replace(getattr(config, head), rest, value) if rest else value})
 
 
 def _merge(table: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """`table` with nested or dotted `overrides` put over it, sections merged, None left out."""
     for name, value in overrides.items():
         head, _, rest = name.partition(".")
         if rest:
@@ -115,13 +136,9 @@ def _merge(table: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any
     return table
 
 
-def _anchor_paths(table: dict[str, Any], folder: Path) -> None:
-    """Make relative paths of a file relative to its folder: a service starts in /, a user anywhere."""
-    for path in _PATHS:
-        *sections, key = path.split(".")
-        section: Any = table
-        for name in sections:
-            section = section.get(name) if isinstance(section, dict) else None
-        value = section.get(key) if isinstance(section, dict) else None
-        if isinstance(value, str) and value and value.endswith(_NAME_UNLESS_ENDING.get(path, "")):
-            section[key] = os.path.join(folder, os.path.expanduser(value))
+def _dotted(table: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _dotted(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name

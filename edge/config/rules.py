@@ -138,24 +138,33 @@ def _clock(config: Config, given: set[str]) -> Problems:
         )
 
 
-def _mqtt(config: Config, given: set[str]) -> Problems:
+def _mqtt_host(config: Config, given: set[str]) -> Problems:
+    host = config.telemetry.mqtt.host
+    if not host.strip() or any(c.isspace() or c == "/" for c in host):
+        yield f'telemetry.mqtt.host: got "{host}", expected a host name or address without scheme, path or spaces'
+
+
+def _topics(config: Config, given: set[str]) -> Problems:
+    prefix, device = config.telemetry.mqtt.topic_prefix, config.telemetry.device_name
+    if not _is_topic(prefix) or prefix.startswith("$"):
+        yield (
+            f'telemetry.mqtt.topic_prefix: got "{prefix}", expected an MQTT topic without +, #, spaces, empty levels '
+            "or $ in front"
+        )
+    if not _is_topic(device) or "/" in device:
+        yield f'telemetry.device_name: got "{device}", expected one level of an MQTT topic: no /, +, # or spaces'
+
+
+def _is_topic(text: str) -> bool:
+    return all(text.split("/")) and not any(c in "+#" or c.isspace() for c in text)
+
+
+def _mqtt_secrets(config: Config, given: set[str]) -> Problems:
     mqtt = config.telemetry.mqtt
-    here = "telemetry.mqtt"
-    if not mqtt.host.strip() or any(c.isspace() or c == "/" for c in mqtt.host):
-        yield f'{here}.host: got "{mqtt.host}", expected a host name or address without scheme, path or spaces'
-    for path, text in ((f"{here}.topic_prefix", mqtt.topic_prefix), ("telemetry.device_name", _device_name(config))):
-        slash = path.endswith("device_name") and "/" in text
-        if not text or text.startswith(("/", "$")) or text.endswith("/") or set(text) & set("+# \t\n") or slash:
-            extra = ", / and" if path.endswith("device_name") else " and"
-            yield f'{path}: got "{text}", expected a non-empty MQTT topic part without +, #{extra} spaces'
     if mqtt.ca_file and not mqtt.tls:
-        yield f"{here}.ca_file: given but tls is off; expected tls = true, or no ca_file"
+        yield "telemetry.mqtt.ca_file: given but tls is off; expected tls = true, or no ca_file"
     if mqtt.password_file and not mqtt.username:
-        yield f"{here}.password_file: given without a username; expected both or neither"
-
-
-def _device_name(config: Config) -> str:
-    return config.telemetry.device_name
+        yield "telemetry.mqtt.password_file: given without a username; expected both or neither"
 
 
 def _agc(config: Config, given: set[str]) -> Problems:
@@ -182,5 +191,7 @@ _RULES: tuple[tuple[Callable[[Config, set[str]], Problems], tuple[str, ...]], ..
     (_output_channels, ("output.channels",)),
     (_clock, ("output.kind", "output.clock")),
     (_agc, ("post",)),
-    (_mqtt, ("telemetry",)),
+    (_mqtt_host, ("telemetry.mqtt.host",)),
+    (_topics, ("telemetry.mqtt.topic_prefix", "telemetry.device_name")),
+    (_mqtt_secrets, ("telemetry.mqtt.ca_file", "telemetry.mqtt.tls", "telemetry.mqtt.password_file")),
 )

@@ -18,17 +18,22 @@ class ArrayConfig:
     """Where the microphones are and what each captured channel carries."""
 
     board: str = ""
-    """name of a preset in firmware_config/boards, or empty"""
+    """name of a preset (`edge check --boards`), path of a .toml of your own laid out like one, or empty"""
     positions_m: tuple[tuple[float, float, float], ...] = ((0.0, 0.0, 0.0),)
-    """one [x, y, z] per microphone in metres: x forward, y left, z up; filled from the preset when `board` is given"""
+    """one [x, y, z] per microphone: x forward, y left, z up; comes from the preset when `board` is given"""
     roles: str = "M"
-    """one letter per captured channel: M microphone (in the order of positions_m), R playback reference, X unused"""
+    """one letter per captured channel: M microphone (in the order of positions_m), R playback reference, X unused;
+    the default is that of the board, or one M per position"""
     gains_db: Annotated[tuple[float, ...], Range(-60, 60)] = ()
     """calibration gain per microphone; empty means 0 dB each"""
 
 
 @dataclass(frozen=True)
 class InputConfig:
+    """Where the sound comes from. With a board preset, device, rate_hz, format and period_frames default to those of
+    the board.
+    """
+
     kind: Annotated[str, Choice("alsa", "portaudio", "file")] = "alsa"
     """where the sound comes from"""
     device: str = "default"
@@ -51,6 +56,8 @@ class InputConfig:
 
 @dataclass(frozen=True)
 class OutputConfig:
+    """Where the result goes."""
+
     kind: Annotated[str, Choice("loopback", "alsa", "portaudio", "file", "null")] = "loopback"
     """where the result goes"""
     device: str = "hw:CARD=Loopback,DEV=0"
@@ -72,6 +79,8 @@ class OutputConfig:
 
 @dataclass(frozen=True)
 class BeamformerConfig:
+    """How the microphones become one signal, and where it listens."""
+
     kind: Annotated[str, Choice("mvdr", "delay_sum", "none")] = "mvdr"
     """none takes the first microphone; with a single microphone the default is none"""
     azimuth_deg: Annotated[float, Range(-360, 360)] = 0.0
@@ -88,6 +97,8 @@ class BeamformerConfig:
 
 @dataclass(frozen=True)
 class MaskConfig:
+    """What removes the noise that is left, frequency by frequency. Only the listen output is masked."""
+
     kind: Annotated[str, Choice("network", "wiener", "spectral_subtraction", "bypass")] = "network"
     """what estimates the gain per frequency of the listen output; bypass leaves it at 1"""
     model: str = "auto"
@@ -100,6 +111,8 @@ class MaskConfig:
 
 @dataclass(frozen=True)
 class PostConfig:
+    """Levels after everything else."""
+
     limiter_dbfs: Annotated[float, Range(-60, 0)] = -1.0
     """no output sample exceeds this level"""
     agc: bool = False
@@ -112,6 +125,8 @@ class PostConfig:
 
 @dataclass(frozen=True)
 class RuntimeConfig:
+    """What the live process asks of the operating system; refused wishes are one warning each."""
+
     realtime_priority: Annotated[int, Range(0, 99)] = 70
     """SCHED_FIFO priority of the audio thread; 0 leaves it ordinary"""
     lock_memory: bool = True
@@ -122,6 +137,8 @@ class RuntimeConfig:
 
 @dataclass(frozen=True)
 class MqttConfig:
+    """The broker that telemetry goes to. A broker that is away, slow or stalled never touches the sound."""
+
     enabled: bool = False
     """publish over MQTT"""
     host: str = "127.0.0.1"
@@ -148,6 +165,8 @@ class MqttConfig:
 
 @dataclass(frozen=True)
 class TelemetryConfig:
+    """What the outside is told."""
+
     device_name: str = "auto"
     """name in MQTT topics; auto is the host name"""
     interval_s: Annotated[float, Range(0.1, 3600)] = 1.0
