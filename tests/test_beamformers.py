@@ -14,20 +14,39 @@ def db(power_ratio):
     return 10 * np.log10(power_ratio)
 
 
+class EverythingIsSpeech:
+    """A mask estimator that is sure of speech in every bin, so that nothing is learnt as noise."""
+
+    latency_samples = 0
+
+    def __init__(self, bins):
+        self.presence = np.ones(bins, np.float32)
+
+    def step(self, spectrum, gain):
+        gain[:] = 1.0
+
+    def reset(self):
+        """Nothing to forget."""
+
+
 @pytest.mark.parametrize("kind", ["delay_sum", "mvdr"])
 @pytest.mark.parametrize("board", board_names())
 def test_every_board_is_distortionless_at_the_look_direction(board, kind):
+    """A noise source and self-noise are learnt first; then a wave from the look direction must pass unchanged."""
     positions = load_board(board).positions_m
     geometry = ArrayGeometry(positions)
     rng = np.random.default_rng(7)
     for azimuth, elevation in ((0.0, 0.0), (50.0, 0.0), (-130.0, 25.0)):
         pipeline = make_pipeline(positions, kind, azimuth_deg=azimuth, elevation_deg=elevation)
-        x, centre = plane_wave(geometry, azimuth, elevation, 128 * 80, RATE, rng)
+        noise, _ = plane_wave(geometry, azimuth + 100.0, 0.0, 128 * 60, RATE, rng, tones=60)
+        run(pipeline, noise + 1e-3 * rng.standard_normal(noise.shape))
+        pipeline.set_mask(EverythingIsSpeech(pipeline.profile.bins), "wiener")
+        x, centre = plane_wave(geometry, azimuth, elevation, 128 * 80, RATE, rng, tones=25)
         y = run(pipeline, x)[:, 1]
         lag = pipeline.latency_samples
         got, wanted = y[4096 + lag :], centre[4096:-lag]
         assert abs(db(np.mean(got**2) / np.mean(wanted**2))) < 0.1
-        assert db(np.mean((got - wanted) ** 2) / np.mean(wanted**2)) < -30.0
+        assert db(np.mean((got - wanted) ** 2) / np.mean(wanted**2)) < -25.0
 
 
 @pytest.mark.parametrize("profile", ["assistant", "hearing"])
