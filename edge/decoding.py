@@ -142,7 +142,7 @@ class Decoder:
         return cls(**values)
 
     def _problem(self, path: str, text: str) -> None:
-        self.problems.append(f"{path}: {text}")
+        self.problems.append(one_line(f"{path}: {text}"))
 
     def _value(self, path: str, raw: Any, hint: Any, constraints: tuple[Any, ...]) -> Any:
         """The decoded value, or None after reporting what is wrong with it."""
@@ -218,6 +218,12 @@ def _convert(raw: Any, hint: Any) -> Any:
     return None if any(item is None for item in items) else items
 
 
+def one_line(text: str, longest: int = 600) -> str:
+    """`text` without line breaks and control characters (what the reader wrote is quoted in it), shortened."""
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    return text if len(text) <= longest else text[: longest - 4] + " ..."
+
+
 def _blank(hint: Any) -> Any:
     return {str: "", int: 0, float: 0.0, bool: False}.get(hint, ())
 
@@ -243,7 +249,7 @@ def show(raw: Any) -> str:
     if isinstance(raw, bool):
         text = "true" if raw else "false"
     elif isinstance(raw, str):
-        text = '"' + raw.encode("unicode_escape").decode("ascii") + '"' if not raw.isprintable() else f'"{raw}"'
+        text = f'"{one_line(raw)}"'
     elif isinstance(raw, dict):
         text = "a section"
     elif isinstance(raw, (list, tuple)):

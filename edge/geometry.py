@@ -45,7 +45,9 @@ def position_problems(positions_m: ArrayLike) -> list[str]:
         positions = np.asarray(positions_m, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
         return ["positions have to be one [x, y, z] in metres per microphone, three numbers each"]
-    if positions.ndim != 2 or positions.shape[0] < 1 or positions.shape[1] != 3:
+    if positions.size == 0:
+        return ["no microphone; expected one [x, y, z] in metres per microphone"]
+    if positions.ndim != 2 or positions.shape[1] != 3:
         return [
             f"positions of shape {positions.shape} are no array; expected one [x, y, z] in metres per microphone, "
             "shape (mics, 3)"

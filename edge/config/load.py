@@ -14,7 +14,7 @@ from typing import Any
 from edge.boards import load_board
 from edge.config.rules import problems_between_keys
 from edge.config.schema import Config
-from edge.decoding import Decoder, read_toml
+from edge.decoding import Decoder, one_line, read_toml
 from edge.errors import ConfigError
 
 _MQTT = "telemetry.mqtt"
@@ -58,7 +58,7 @@ def _build(table: Mapping[str, Any], overrides: Mapping[str, Any], source: str, 
         config = _anchor(config, "array.board", from_file, folder)
     config = _with_board(config, decoder)
     config = _with_defaults_that_depend(config, decoder.given, bad)
-    problems += problems_between_keys(config, decoder.given, bad)
+    problems += map(one_line, problems_between_keys(config, decoder.given, bad))
     if problems:
         raise ConfigError(problems, source)
     if folder is not None:
@@ -74,7 +74,7 @@ def _with_board(config: Config, decoder: Decoder) -> Config:
     try:
         board = load_board(config.array.board)
     except ConfigError as error:
-        decoder.problems += [f"array.board: {text}" for text in error.problems]
+        decoder.problems += [one_line(f"array.board: {text}") for text in error.problems]
         decoder.bad.add("array.board")
         return config
     preset: dict[str, Any] = {"array.positions_m": board.positions_m, "array.roles": board.roles}

@@ -32,6 +32,8 @@ def _positions(config: Config, given: set[str]) -> Problems:
 
 
 def _roles(config: Config, given: set[str]) -> Problems:
+    if not config.array.positions_m:
+        return  # said by _positions
     for text in role_problems(config.array.roles, len(config.array.positions_m)):
         yield f"array.roles: {text}"
 
