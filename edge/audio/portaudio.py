@@ -1,0 +1,243 @@
+"""Capture and playback through PortAudio, for laptops: blocking streams, nothing happens in a callback."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from edge.audio.base import Block
+from edge.audio.capture import CaptureDevice, DeviceLost, DeviceSource
+from edge.audio.playback import DeviceSink, PlaybackDevice
+from edge.audio.sample_format import FrameRing
+from edge.audio.timing import SECOND_NS, Clock, MonotonicClock
+from edge.errors import DeviceError
+
+
+@contextlib.contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Silence what C libraries print while they look for devices (alsa-lib: a line per device that is not there)."""
+    kept = os.dup(2)
+    null = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(null, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(null)
+
+
+def import_sounddevice() -> Any:
+    """The sounddevice module. Raises DeviceError where PortAudio is not installed."""
+    try:
+        with quiet_stderr():
+            import sounddevice
+    except (ImportError, OSError) as error:
+        raise DeviceError(
+            'PortAudio is not installed; install it (Debian: `apt install libportaudio2`) or use kind = "alsa"'
+        ) from error
+    return sounddevice
+
+
+def portaudio_devices() -> list[dict[str, Any]]:
+    """All PortAudio devices: index, name, host_api, inputs, outputs, default_rate_hz. Raises DeviceError."""
+    sd = import_sounddevice()
+    apis = sd.query_hostapis()
+    return [
+        {
+            "index": d["index"],
+            "name": d["name"],
+            "host_api": apis[d["hostapi"]]["name"],
+            "inputs": d["max_input_channels"],
+            "outputs": d["max_output_channels"],
+            "default_rate_hz": int(d["default_samplerate"]),
+        }
+        for d in sd.query_devices()
+    ]
+
+
+def find_device(name: str, capture: bool) -> int:
+    """Index of the device whose name is, or contains, `name` ("default": the system's). Raises DeviceError."""
+    key, word = ("inputs", "input") if capture else ("outputs", "output")
+    devices = [d for d in portaudio_devices() if d[key] > 0]
+    if name in ("", "default"):
+        sd = import_sounddevice()
+        index = sd.default.device[0 if capture else 1]
+        if index < 0:
+            raise DeviceError(
+                f"PortAudio has no {word} device on this machine; plug one in (`edge devices` lists them)"
+            )
+        return int(index)
+    fitting = [d for d in devices if name == d["name"]] or [d for d in devices if name.lower() in d["name"].lower()]
+    if len(fitting) == 1:
+        return int(fitting[0]["index"])
+    names = ", ".join(f'"{d["name"]}"' for d in (fitting or devices)) or "none at all"
+    problem = f"more than one PortAudio {word} device" if fitting else f"no PortAudio {word} device"
+    raise DeviceError(f'"{name}" fits {problem}; expected part of exactly one of: {names}')
+
+
+@dataclass(frozen=True)
+class PortAudioRequest:
+    device: str
+    capture: bool
+    rate_hz: int
+    channels: int
+    period_frames: int
+    periods: int
+
+
+def _stream(request: PortAudioRequest) -> tuple[Any, type[Exception]]:
+    sd = import_sounddevice()
+    index = find_device(request.device, request.capture)
+    opener = sd.InputStream if request.capture else sd.OutputStream
+    try:
+        with quiet_stderr():
+            stream = opener(
+                samplerate=request.rate_hz,
+                device=index,
+                channels=request.channels,
+                dtype="float32",
+                latency=request.period_frames * request.periods / request.rate_hz,
+            )
+    except (sd.PortAudioError, ValueError) as error:
+        have = portaudio_devices()[index]
+        limit = have["inputs" if request.capture else "outputs"]
+        side = "input" if request.capture else "output"
+        raise DeviceError(
+            f'"{have["name"]}" does not open with {request.channels} channels at {request.rate_hz} Hz ({error}); it '
+            f"has up to {limit} channels and prefers {have['default_rate_hz']} Hz: set {side}.rate_hz to that, the "
+            "runtime resamples"
+        ) from error
+    return stream, sd.PortAudioError
+
+
+class PortAudioSource(DeviceSource):
+    """Source on a PortAudio device; `device` is part of its name, or "default"."""
+
+    def __init__(
+        self,
+        device: str,
+        rate_hz: int,
+        channels: int,
+        period_frames: int = 128,
+        periods: int = 4,
+        clock: Clock | None = None,
+    ) -> None:
+        super().__init__(rate_hz, channels, clock)
+        self.request = PortAudioRequest(device, True, rate_hz, channels, period_frames, periods)
+
+    def open_device(self) -> CaptureDevice:
+        return PortAudioCapture(self.request, self._clock)
+
+
+class PortAudioCapture:
+    """One opened input stream, started by the first fetch()."""
+
+    def __init__(self, request: PortAudioRequest, clock: Clock | None = None) -> None:
+        self._clock: Clock = clock or MonotonicClock()
+        self._stream, self._error = _stream(request)
+        self._period_frames = request.period_frames
+        self._period_ns = request.period_frames * SECOND_NS // request.rate_hz
+        self._ring = FrameRing("FLOAT_LE", request.channels, request.period_frames)
+        self.latency_frames = round(self._stream.latency * request.rate_hz)
+        self.lost = False
+
+    def fetch(self, timeout_ms: int) -> int:
+        deadline_ns = self._clock.now_ns() + timeout_ms * 1_000_000
+        try:
+            if self._stream.stopped:
+                self._stream.start()
+            # asking first keeps a dead device from holding the audio thread inside PortAudio
+            while not (ready := self._stream.read_available):
+                now_ns = self._clock.now_ns()
+                if now_ns >= deadline_ns:
+                    return 0
+                self._clock.sleep_until_ns(now_ns + self._period_ns // 4)
+            frames = min(ready, self._period_frames)
+            data, self.lost = self._stream.read(frames)
+        except self._error as error:
+            raise DeviceLost(str(error)) from error
+        self._ring.push(data.data.cast("B"), frames)
+        return frames
+
+    def take(self, out: Block) -> int:
+        return self._ring.pop(out)
+
+    def backlog_frames(self) -> int:
+        try:
+            return max(self._stream.read_available, 0)
+        except self._error as error:
+            raise DeviceLost(str(error)) from error
+
+    def close(self) -> None:
+        with contextlib.suppress(self._error):
+            self._stream.abort()
+            self._stream.close()
+
+
+class PortAudioSink(DeviceSink):
+    """Sink on a PortAudio device; `device` is part of its name, or "default"."""
+
+    def __init__(
+        self,
+        device: str,
+        rate_hz: int,
+        channels: int,
+        period_frames: int = 128,
+        periods: int = 4,
+        paces: bool = False,
+        clock: Clock | None = None,
+    ) -> None:
+        super().__init__(rate_hz, channels, paces, clock)
+        self.request = PortAudioRequest(device, False, rate_hz, channels, period_frames, periods)
+
+    def open_device(self) -> PlaybackDevice:
+        return PortAudioPlayback(self.request, self._clock)
+
+
+class PortAudioPlayback:
+    """One opened and started output stream."""
+
+    def __init__(self, request: PortAudioRequest, clock: Clock | None = None) -> None:
+        self._clock: Clock = clock or MonotonicClock()
+        self._stream, self._error = _stream(request)
+        self._period_ns = request.period_frames * SECOND_NS // request.rate_hz
+        self._stream.start()
+        self._buffer_frames = self._stream.write_available
+        self.prefill_frames = max(self._buffer_frames // 2, 1)
+        self.underrun = False
+
+    def write(self, block: Block) -> int:
+        try:
+            frames = min(self._stream.write_available, len(block))
+            if frames > 0:
+                self.underrun = self._stream.write(block[:frames])
+        except self._error as error:
+            raise DeviceLost(str(error)) from error
+        return max(frames, 0)
+
+    def wait(self, timeout_ms: int) -> bool:
+        deadline_ns = self._clock.now_ns() + timeout_ms * 1_000_000
+        try:
+            while not self._stream.write_available:
+                now_ns = self._clock.now_ns()
+                if now_ns >= deadline_ns:
+                    return False
+                self._clock.sleep_until_ns(now_ns + self._period_ns // 4)
+        except self._error as error:
+            raise DeviceLost(str(error)) from error
+        return True
+
+    def queue_frames(self) -> int:
+        try:
+            return max(self._buffer_frames - self._stream.write_available, 0)
+        except self._error:
+            return -1
+
+    def close(self) -> None:
+        with contextlib.suppress(self._error):
+            self._stream.stop()
+            self._stream.close()
