@@ -34,10 +34,10 @@ SPEECH_DBFS = -26.0
 EARLY_S = 0.05
 
 BOARD = "respeaker_4mic_square"
-ROOM_M = (5.4, 4.3, 2.7)
-RT60_S = 0.3
-ARRAY_M = (2.5, 1.9, 0.9)
-TALKER = {"azimuth_deg": 40.0, "elevation_deg": 8.0, "distance_m": 1.5}
+ROOM_M = (6.2, 5.1, 2.7)
+RT60_S = 0.28
+ARRAY_M = (2.9, 2.3, 0.9)
+TALKER = {"azimuth_deg": 40.0, "elevation_deg": 8.0, "distance_m": 1.3}
 VACUUM = {"azimuth_deg": -65.0, "elevation_deg": -12.0, "distance_m": 1.7}
 DIFFUSE_SOURCES = 32
 
