@@ -11,6 +11,9 @@ from edge.profiles import PROFILES, Profile
 
 LINES = ("capture", "resampling", "algorithmic", "processing", "playback")
 
+RESAMPLER_ZERO_CROSSINGS = 32
+"""as in edge.audio.resample, which would load the kernels"""
+
 _DEVICES = ("alsa", "portaudio", "loopback")
 
 
@@ -61,10 +64,33 @@ def _capture(config: Config, profile: Profile) -> LatencyLine:
 
 
 def _resampling(config: Config, profile: Profile) -> LatencyLine:
-    return LatencyLine("resampling", 0.0, "")
+    """Both sides together. The clock lock counts unless the configuration rules it out: it is decided at the start."""
+    reasons = []
+    ms = 0.0
+    source, sink = config.input, config.output
+    if source.kind in _DEVICES and source.rate_hz != profile.rate_hz:
+        ms += resampler_delay_ms(source.rate_hz, profile.rate_hz)
+        reasons.append(f"input from {source.rate_hz} Hz")
+    locked = sink.clock != "shared" and (source.kind in _DEVICES or source.realtime)
+    if sink.kind in _DEVICES and (locked or sink.rate_hz != profile.rate_hz):
+        ms += resampler_delay_ms(profile.rate_hz, sink.rate_hz)
+        reasons.append(
+            f"output to {sink.rate_hz} Hz"
+            if sink.rate_hz != profile.rate_hz
+            else "output held to the capture clock; none if the clocks turn out to be one"
+        )
+    return LatencyLine("resampling", ms, ", ".join(reasons) or "rates and clocks are the same")
+
+
+def resampler_delay_ms(in_rate_hz: int, out_rate_hz: int) -> float:
+    """Look-ahead of edge.audio.resample.SincResampler."""
+    lookahead_frames = math.ceil(RESAMPLER_ZERO_CROSSINGS * max(1.0, in_rate_hz / out_rate_hz))
+    return 1000.0 * lookahead_frames / in_rate_hz
 
 
 def _playback(config: Config, profile: Profile) -> LatencyLine:
     if config.output.kind not in _DEVICES:
         return LatencyLine("playback", 0.0, "no device buffer")
-    return LatencyLine("playback", config.output.periods * profile.hop_ms, "")
+    hops = max(config.output.periods / 2, 1.0)
+    why = f"half of a buffer of {config.output.periods} periods of one hop is kept filled"
+    return LatencyLine("playback", hops * profile.hop_ms, why)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
 import sys
 from pathlib import Path
 
@@ -365,9 +366,11 @@ def test_configurations_cannot_be_changed() -> None:
         config.profile = "hearing"  # type: ignore[misc]
 
 
-def test_loading_needs_neither_numba_nor_a_network() -> None:
-    import subprocess
-
-    code = "import edge.config, edge.description, sys; print([m for m in ('numba', 'onnxruntime', 'scipy') if m in sys.modules])"
+def test_loading_and_describing_need_neither_kernels_nor_network() -> None:
+    code = (
+        "import sys; from edge.config import config_from_dict; from edge.description import describe, render; "
+        "render(describe(config_from_dict({'input': {'rate_hz': 48000}}))); "
+        "print([m for m in ('numba', 'onnxruntime', 'scipy', 'sounddevice', 'alsaaudio') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

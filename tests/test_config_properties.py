@@ -80,17 +80,21 @@ def tables(draw: st.DrawFn) -> dict[str, Any]:
     return table
 
 
-def check(table: dict[str, Any]) -> None:
+def problems_or_config(table: dict[str, Any]) -> tuple[tuple[str, ...], Config | None]:
     try:
-        config = config_from_dict(table)
+        return (), config_from_dict(table)
     except ConfigError as error:
-        assert error.problems
-        for problem in error.problems:
-            assert "\n" not in problem
-            assert ": " in problem
-            assert len(problem) < 700
-    else:
-        assert isinstance(config, Config)
+        return error.problems, None
+
+
+def check(table: dict[str, Any]) -> None:
+    problems, config = problems_or_config(table)
+    assert bool(problems) == (config is None)
+    for problem in problems:
+        assert "\n" not in problem
+        assert ": " in problem
+        assert len(problem) < 700
+    if config is not None:
         assert not position_problems(config.array.positions_m)
         assert config.array.roles.count("M") == len(config.array.positions_m)
         assert config.input.rate_hz >= 16000
