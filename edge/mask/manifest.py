@@ -1,0 +1,204 @@
+"""The JSON file beside a network: what it expects, what it is made of, and the checksums that prove it."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.errors import ModelError
+from edge.mask.features import BandLayout, layout_from_centres
+from edge.profiles import Profile
+from edge.resources import data_folder
+
+FORMAT = 1
+PRECISIONS = ("int8", "float")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One network, checked against its profile; arrays are ready for the kernels."""
+
+    path: Path
+    name: str
+    run_every_hops: int
+    layout: BandLayout
+    power_floor: float
+    mean: NDArray[np.float32]
+    inverse_std: NDArray[np.float32]
+    input_name: str
+    output_name: str
+    states: tuple[tuple[str, str, tuple[int, ...]], ...]
+    """(input name, output name, shape) of every recurrent state"""
+    files: dict[str, tuple[str, str]]
+    """precision -> (file name, sha256)"""
+
+    def network_file(self, precision: str) -> Path:
+        """Path of the network of a precision, checksum verified. Raises ModelError."""
+        if precision not in self.files:
+            known = ", ".join(sorted(self.files))
+            raise ModelError(
+                f"model {self.name} has no {precision!r} network, only {known}; set mask.precision to one of them"
+            )
+        name, expected = self.files[precision]
+        path = self.path.parent / name
+        if not path.is_file():
+            raise ModelError(
+                f"network file {path} is missing beside its manifest; copy it there or reinstall the model"
+            )
+        actual = hashlib.sha256(path.read_bytes()).hexdigest()
+        if actual != expected:
+            raise ModelError(
+                f"network file {path} is damaged: its sha256 begins {actual[:12]}, the manifest says {expected[:12]}; "
+                "install the model again"
+            )
+        return path
+
+
+def resolve_model(name_or_path: str, profile: Profile) -> Path:
+    """Path of the manifest that `mask.model` means: 'auto', the name of a shipped model, or the path of a .json file.
+
+    Raises ModelError naming the shipped models when there is no such one.
+    """
+    folder = data_folder("models")
+    shipped = {p.stem: p for p in sorted(folder.glob("*.json"))}
+    if name_or_path == "auto":
+        for path in shipped.values():
+            try:
+                if json.loads(path.read_text(encoding="utf-8")).get("profile") == profile.name:
+                    return path
+            except (OSError, ValueError, AttributeError):
+                continue  # a damaged neighbour must not hide the good one
+        raise ModelError(
+            f"no shipped model is made for profile {profile.name} (looked in {folder}); "
+            'name a manifest in mask.model, or choose mask.kind = "wiener"'
+        )
+    if name_or_path in shipped:
+        return shipped[name_or_path]
+    if name_or_path.endswith(".json") or "/" in name_or_path or "\\" in name_or_path:
+        return Path(name_or_path).expanduser()
+    close = difflib.get_close_matches(name_or_path, shipped, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    known = ", ".join(shipped) or "none"
+    raise ModelError(
+        f"model {name_or_path!r} is not known; shipped models: {known}; or give the path of a manifest{hint}"
+    )
+
+
+def load_manifest(path: Path, profile: Profile) -> Manifest:
+    """Read and check a manifest for a profile. Raises ModelError, one sentence, for anything wrong with it."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ModelError(f"model manifest {path} does not exist; check mask.model") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(
+            f"model manifest {path} cannot be read ({error}); check the file and its permissions"
+        ) from None
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise ModelError(f"model manifest {path} is not valid JSON ({error}); install the model again") from None
+    read = _Reader(path, data)
+    if read.value(int, "format") != FORMAT:
+        raise ModelError(
+            f"model manifest {path} has format {data['format']}, this program reads format {FORMAT}; update one"
+        )
+    expected = {
+        "profile": profile.name,
+        "rate_hz": profile.rate_hz,
+        "window_samples": profile.window_samples,
+        "hop_samples": profile.hop_samples,
+    }
+    for key, wanted in expected.items():
+        found = read.value(type(wanted), key)
+        if found != wanted:
+            raise ModelError(
+                f"model {path} is made for {key} {found}, but profile {profile.name} has {key} {wanted}; "
+                'choose a model of this profile or mask.model = "auto"'
+            )
+    try:
+        layout = layout_from_centres([int(c) for c in read.value(list, "features", "band_centre_bins")])
+    except (TypeError, ValueError) as error:
+        raise read.wrong("features.band_centre_bins", f"whole numbers rising from 0 ({error})") from None
+    if layout.bins != profile.bins:
+        raise read.wrong("features.band_centre_bins", f"a last bin of {profile.bins - 1}")
+    run_every_hops = read.value(int, "run_every_hops")
+    if run_every_hops < 1:
+        raise read.wrong("run_every_hops", "1 or more")
+    std = read.numbers(layout.bands, "features", "std")
+    if not np.all(std > 0.0):
+        raise read.wrong("features.std", "positive numbers")
+    shape = [1, 1, layout.bands]
+    for key in ("input", "output"):
+        if read.value(list, key, "shape") != shape:
+            raise read.wrong(f"{key}.shape", str(shape))
+    states = []
+    for i, row in enumerate(read.value(list, "states")):
+        one = _Reader(path, row, f"states[{i}].")
+        dims = one.value(list, "shape")
+        if not all(isinstance(d, int) and d > 0 for d in dims):
+            raise one.wrong("shape", "positive whole numbers")
+        states.append((one.value(str, "input"), one.value(str, "output"), tuple(dims)))
+    files = {}
+    for precision, row in read.value(dict, "files").items():
+        one = _Reader(path, row, f"files.{precision}.")
+        name = one.value(str, "file")
+        if Path(name).name != name:
+            raise one.wrong("file", "a file name without a folder")
+        files[str(precision)] = (name, one.value(str, "sha256"))
+    return Manifest(
+        path=path,
+        name=read.value(str, "name"),
+        run_every_hops=run_every_hops,
+        layout=layout,
+        power_floor=float(read.value(float, "features", "power_floor")),
+        mean=read.numbers(layout.bands, "features", "mean"),
+        inverse_std=(1.0 / std).astype(np.float32),
+        input_name=read.value(str, "input", "name"),
+        output_name=read.value(str, "output", "name"),
+        states=tuple(states),
+        files=files,
+    )
+
+
+class _Reader:
+    """Typed reading of the manifest's keys with one kind of message."""
+
+    def __init__(self, path: Path, data: Any, prefix: str = "") -> None:
+        self.path, self.data, self.prefix = path, data, prefix
+
+    def wrong(self, key: str, expected: str) -> ModelError:
+        return ModelError(
+            f"model manifest {self.path}: {self.prefix}{key} should be {expected}; install the model again"
+        )
+
+    def value(self, kind: type, *keys: str) -> Any:
+        here = self.data
+        for key in keys:
+            if not isinstance(here, dict) or key not in here:
+                raise ModelError(
+                    f"model manifest {self.path}: key {self.prefix}{'.'.join(keys)} is missing; install the model again"
+                )
+            here = here[key]
+        if kind is float and isinstance(here, int):
+            here = float(here)
+        if not isinstance(here, kind) or isinstance(here, bool):
+            names = {int: "a whole number", float: "a number", str: "text", list: "a list", dict: "a table"}
+            raise self.wrong(".".join(keys), names[kind])
+        return here
+
+    def numbers(self, count: int, *keys: str) -> NDArray[np.float32]:
+        try:
+            values = np.asarray(self.value(list, *keys), np.float32)
+        except (TypeError, ValueError):
+            values = np.empty(0, np.float32)
+        if values.shape != (count,) or not np.all(np.isfinite(values)):
+            raise self.wrong(".".join(keys), f"{count} numbers, one per band")
+        return values

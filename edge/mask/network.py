@@ -1,0 +1,159 @@
+"""Gains from an ONNX mask network: one hop a step, explicit state, nothing allocated per hop."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+# onnxruntime starts a usage-reporting thread on Linux unless this is set before it is imported
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from edge.errors import ModelError
+from edge.kernels import bands
+from edge.mask.manifest import Manifest, load_manifest, resolve_model
+from edge.profiles import Profile
+
+__all__ = ["NetworkMask", "open_session", "resolve_model"]
+
+WARM_UP_STEPS = 20
+
+
+def open_session(path: Path) -> onnxruntime.InferenceSession:
+    """A session for a live loop: one thread, no spinning, denormals as zero. Raises ModelError if it does not load."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    options.add_session_config_entry("session.set_denormal_as_zero", "1")
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises many private kinds
+        first = (str(error).splitlines() or [""])[0]
+        raise ModelError(f"network {path} cannot be opened by onnxruntime ({first}); install the model again") from None
+
+
+class NetworkMask:
+    """MaskEstimator that runs a network of this project.
+
+    manifest_path: JSON manifest (see edge.mask.manifest); profile: must be the one it was made for; precision:
+    'int8' or 'float'. Raises ModelError. Should the network ever produce a number that is not finite, its state is
+    cleared and the gains of the hop before are kept; `resets` counts that.
+    """
+
+    latency_samples = 0
+
+    def __init__(self, manifest_path: Path | str, profile: Profile, precision: str = "int8") -> None:
+        self.manifest: Manifest = load_manifest(Path(manifest_path), profile)
+        self.precision = precision
+        manifest, layout = self.manifest, self.manifest.layout
+        path = manifest.network_file(precision)
+        self._session = open_session(path)
+        _check_graph(self._session, manifest, path)
+        self._band, self._fraction, self._inverse_weight = layout.band, layout.fraction, layout.inverse_weight
+        self._floor = np.float32(manifest.power_floor)
+        self._mean, self._inverse_std = manifest.mean, manifest.inverse_std
+        self.resets = 0
+        # scratch
+        self._features = np.zeros((1, 1, layout.bands), np.float32)
+        self._gains = np.zeros((1, 1, layout.bands), np.float32)
+        self._features_flat, self._gains_flat = self._features.reshape(-1), self._gains.reshape(-1)
+        # state: two copies of each, read from one and written to the other, turn about
+        self._states = [[np.zeros(shape, np.float32) for _, _, shape in manifest.states] for _ in range(2)]
+        self._bindings = [self._bind(self._states[i], self._states[1 - i]) for i in range(2)]
+        self._run = self._session.run_with_iobinding
+        self._turn = 0
+        self._countdown = 0
+        self.presence: NDArray[np.float32] = np.zeros(layout.bins, np.float32)
+        self._warm_up()
+
+    def _bind(self, before: list[NDArray[np.float32]], after: list[NDArray[np.float32]]) -> Any:
+        binding = self._session.io_binding()
+        inputs = [(self.manifest.input_name, self._features)]
+        outputs = [(self.manifest.output_name, self._gains)]
+        for (source, target, _), old, new in zip(self.manifest.states, before, after, strict=True):
+            inputs.append((source, old))
+            outputs.append((target, new))
+        for name, array in inputs:
+            binding.bind_input(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
+        for name, array in outputs:
+            binding.bind_output(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
+        return binding
+
+    def _warm_up(self) -> None:
+        """Run on silence and on noise, so that the first live hop costs what the later ones do."""
+        rng = np.random.default_rng(0)
+        bins = self.presence.shape[0]
+        noise = np.asarray(rng.standard_normal(bins) + 1j * rng.standard_normal(bins), np.complex64)
+        gain = np.zeros(bins, np.float32)
+        for spectrum in (np.zeros_like(noise), noise):
+            for _ in range(WARM_UP_STEPS * self.manifest.run_every_hops):
+                self.step(spectrum, gain)
+        self.reset()
+
+    def step(self, spectrum: NDArray[np.complex64], gain: NDArray[np.float32]) -> None:
+        """Read `spectrum` complex64 (bins,), write `gain` float32 (bins,) in [0, 1]."""
+        if self._countdown == 0:
+            self._countdown = self.manifest.run_every_hops
+            bands.band_log_power(
+                spectrum,
+                self._band,
+                self._fraction,
+                self._inverse_weight,
+                self._floor,
+                self._mean,
+                self._inverse_std,
+                self._features_flat,
+            )
+            self._run(self._bindings[self._turn])
+            self._turn = 1 - self._turn
+            if not bands.bands_to_bins(self._gains_flat, self._band, self._fraction, self.presence):
+                self._clear_state()
+                self.resets += 1
+        self._countdown -= 1
+        np.copyto(gain, self.presence)
+
+    def _clear_state(self) -> None:
+        for copies in self._states:
+            for array in copies:
+                array.fill(0.0)
+
+    def reset(self) -> None:
+        self._clear_state()
+        self._turn = 0
+        self._countdown = 0
+        self.resets = 0
+        self.presence.fill(0.0)
+
+
+def _check_graph(session: onnxruntime.InferenceSession, manifest: Manifest, path: Path) -> None:
+    """The graph's inputs and outputs are exactly what the manifest says. Raises ModelError."""
+    shape = (1, 1, manifest.layout.bands)
+    wanted_in = {manifest.input_name: shape, **{i: s for i, _, s in manifest.states}}
+    wanted_out = {manifest.output_name: shape, **{o: s for _, o, s in manifest.states}}
+    for what, wanted, nodes in (
+        ("input", wanted_in, session.get_inputs()),
+        ("output", wanted_out, session.get_outputs()),
+    ):
+        found = {n.name: tuple(n.shape) for n in nodes}
+        if set(found) != set(wanted):
+            raise ModelError(
+                f"network {path} has {what}s {', '.join(sorted(found))}, expected {', '.join(sorted(wanted))}; "
+                "install the model again"
+            )
+        for name, dims in wanted.items():
+            if found[name] != dims:
+                raise ModelError(
+                    f"network {path}: {what} {name} has shape {list(found[name])}, its manifest says {list(dims)}; "
+                    "install the model again"
+                )
+        for node in nodes:
+            if node.type != "tensor(float)":
+                raise ModelError(f"network {path}: {what} {node.name} is {node.type}, expected tensor(float)")

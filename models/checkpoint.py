@@ -1,0 +1,32 @@
+"""Training state on disk: written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from edge.errors import ModelError
+
+
+def save(path: Path, state: dict[str, Any]) -> None:
+    """Write beside, then rename, so that a cut in the middle leaves the last good file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    torch.save(state, temporary)
+    os.replace(temporary, path)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read a checkpoint. Raises ModelError when it is missing or not one."""
+    if not path.is_file():
+        raise ModelError(f"there is no checkpoint at {path}; train first or name the folder of a run")
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ModelError(
+            f"{path} cannot be read as a checkpoint ({type(error).__name__}); delete it to begin again"
+        ) from error
+    return state
