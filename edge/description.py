@@ -8,8 +8,10 @@ from typing import Any
 from edge.boards import load_board
 from edge.config.schema import Config
 from edge.drawing import draw_from_above
+from edge.errors import ModelError
 from edge.geometry import SPEED_OF_SOUND_M_S, ArrayGeometry, geometry_from_config
 from edge.latency import latency_lines
+from edge.mask.manifest import load_manifest, resolve_model
 from edge.profiles import PROFILES
 
 _ROLE_NAMES = {"R": "playback reference", "X": "unused"}
@@ -51,12 +53,7 @@ def describe(config: Config) -> dict[str, Any]:
             "azimuth_deg": config.beamformer.azimuth_deg,
             "elevation_deg": config.beamformer.elevation_deg,
         },
-        "mask": {
-            "kind": config.mask.kind,
-            "model": _model(config) if config.mask.kind == "network" else None,
-            "precision": config.mask.precision if config.mask.kind == "network" else None,
-            "floor_db": config.mask.floor_db,
-        },
+        "mask": {"kind": config.mask.kind, "floor_db": config.mask.floor_db, **_network(config)},
         "latency_ms": {line.name: line.ms for line in lines} | {"total": sum(line.ms for line in lines)},
         "latency_why": {line.name: line.why for line in lines},
         "board": _board(config),
@@ -102,8 +99,21 @@ def _sink(config: Config) -> str:
     return {"file": config.output.path, "null": "nowhere"}.get(config.output.kind, config.output.device)
 
 
-def _model(config: Config) -> str:
-    return f"the shipped one for {config.profile}" if config.mask.model == "auto" else config.mask.model
+def _network(config: Config) -> dict[str, Any]:
+    """The network that is chosen, its checksum verified; or, under "problem", why there is none to run."""
+    if config.mask.kind != "network":
+        return {"model": None, "manifest": None, "precision": None, "problem": None}
+    found: dict[str, Any] = {"model": None, "manifest": None, "precision": config.mask.precision, "problem": None}
+    profile = PROFILES[config.profile]
+    try:
+        path = resolve_model(config.mask.model, profile)
+        found["manifest"] = str(path)
+        manifest = load_manifest(path, profile)
+        found["model"] = manifest.name
+        manifest.network_file(config.mask.precision)
+    except ModelError as error:
+        found["problem"] = str(error)
+    return found
 
 
 def _board(config: Config) -> dict[str, Any] | None:
@@ -160,8 +170,10 @@ def render(description: dict[str, Any]) -> str:
     beam, mask = d["beamformer"], d["mask"]
     look = f", azimuth {beam['azimuth_deg']:g}, elevation {beam['elevation_deg']:g} degrees"
     out.append(f"beamformer  {beam['kind']}{look if beam['kind'] != 'none' else ''}")
-    network = f": {mask['model']}, {mask['precision']}" if mask["model"] else ""
+    network = f" {mask['model'] or 'that cannot run'}, {mask['precision']}" if mask["kind"] == "network" else ""
     out.append(f"mask        {mask['kind']}{network}; least gain {mask['floor_db']:g} dB")
+    if mask["problem"]:
+        out.append(f"            PROBLEM: {mask['problem']}")
     if board:
         out.append(f"board       {board['name']}: {board['description']}")
     out += ["", *_render_array(array, d["channels"]), "", "latency (upper bounds)"]

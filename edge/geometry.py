@@ -49,8 +49,7 @@ def position_problems(positions_m: ArrayLike) -> list[str]:
         return ["no microphone; expected one [x, y, z] in metres per microphone"]
     if positions.ndim != 2 or positions.shape[1] != 3:
         return [
-            f"positions of shape {positions.shape} are no array; expected one [x, y, z] in metres per microphone, "
-            "shape (mics, 3)"
+            f"positions of shape {positions.shape}, expected one [x, y, z] in metres per microphone, shape (mics, 3)"
         ]
     bad = np.flatnonzero(~np.isfinite(positions).all(axis=1))
     if bad.size:
@@ -76,7 +75,8 @@ def _point(position: NDArray[np.float64]) -> str:
 
 
 def _distances(positions: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.linalg.norm(positions[:, None, :] - positions[None, :, :], axis=-1)
+    with np.errstate(over="ignore"):  # absurd coordinates come out as infinitely far apart, which is refused
+        return np.linalg.norm(positions[:, None, :] - positions[None, :, :], axis=-1)
 
 
 class ArrayGeometry:

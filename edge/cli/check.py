@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import Any
 
-from edge.errors import UsageError
+from edge.errors import ModelError, UsageError
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
@@ -14,7 +14,8 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         "check",
         help="say what a configuration file means, or everything wrong with it",
         description="Read a configuration and print what it means: array, channels, beam, network, latency line by "
-        "line. Opens no device. Exit code 3 with every problem listed when the file is wrong.",
+        "line. Opens no device. Exit code 3 with every problem listed when the file is wrong, 5 when only its network "
+        "is.",
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("file", nargs="?", metavar="FILE", help="configuration file (TOML)")
@@ -38,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("nothing to check; expected a configuration FILE, --board NAME or --boards")
     description = describe(config)
     print(json.dumps(description, indent=2) if args.json else render(description), end="\n" if args.json else "")
-    return 0
+    return ModelError.exit_code if description["mask"]["problem"] else 0
 
 
 def _list_boards(as_json: bool) -> int:
