@@ -68,8 +68,8 @@ class Pipeline:
         self._output_order = np.array([OUTPUT_NAMES.index(name) for name in self.outputs], np.int64)
 
         self._stft = Stft(self.profile, geometry.mics)
-        self._beamformer = self._make_beamformer(config.beamformer.kind)
-        self._reference = self._make_beamformer("none")
+        self._beamformer = self.make_beamformer(config.beamformer.kind)
+        self._reference = self.make_beamformer("none")
         self._estimator = estimator or make_estimator(config.mask.kind, config.mask, self.profile)
         self._level = LevelControl(config.post, self.profile, self._stft.power_scale)
         self._limiter = Limiter(config.post, self.profile, len(self.outputs))
@@ -214,9 +214,10 @@ class Pipeline:
         self._estimator = estimator
         self.mask_kind = kind
 
-    def set_beamformer(self, kind: str) -> None:
-        """Change the beamformer; a new one starts with nothing learnt, and the weights glide over to it."""
-        beamformer = self._make_beamformer(kind)
+    def set_beamformer(self, beamformer: str | Beamformer) -> None:
+        """Change the beamformer, by kind or one from `make_beamformer`; the weights glide over to it."""
+        if isinstance(beamformer, str):
+            beamformer = self.make_beamformer(beamformer)
         beamformer.set_look(self.azimuth_deg, self.elevation_deg)
         self._beamformer = beamformer
 
@@ -231,7 +232,8 @@ class Pipeline:
         self.set_look(self.azimuth_deg, self.elevation_deg)
         self._settle_weights()
 
-    def _make_beamformer(self, kind: str) -> Beamformer:
+    def make_beamformer(self, kind: str) -> Beamformer:
+        """Beamformer of `kind` for this array, nothing learnt yet; touches no state, so any thread may make one."""
         hop_s = self.profile.hop_ms / 1000.0
         return make_beamformer(kind, self._geometry, self._stft.frequencies_hz, hop_s, self._config.beamformer)
 

@@ -1,0 +1,63 @@
+"""What several subcommands share: options that name a configuration, sentences on standard error, JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edge.config.schema import Config
+
+
+def say(sentence: str) -> None:
+    """One line for people; standard output stays for results."""
+    print(f"edge: {sentence}", file=sys.stderr, flush=True)
+
+
+def print_json(value: Any) -> None:
+    """`value` with NaN and infinity as null, indented."""
+    from edge.telemetry.payload import json_ready
+
+    print(json.dumps(json_ready(value, 4), indent=2, allow_nan=False))
+
+
+def plain_warnings() -> None:
+    """Python warnings as one sentence of ours, without file and source line."""
+
+    def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
+        say(f"warning: {message}")
+
+    warnings.showwarning = show  # type: ignore[assignment]
+
+
+def add_config_or_board(parser: argparse.ArgumentParser, help_: str) -> None:
+    """--config FILE and --board NAME, at most one of them."""
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--config", metavar="FILE", help=f"configuration (TOML) {help_}")
+    which.add_argument("--board", metavar="NAME", help=f"board preset {help_} (`edge check --boards` lists them)")
+
+
+def config_of(args: argparse.Namespace, overrides: Mapping[str, Any], default: Mapping[str, Any]) -> Config:
+    """The configuration that --config or --board names, or the one made of `default` where neither is given."""
+    from edge.config import config_from_dict, default_config_for_board, load_config
+
+    if args.config:
+        return load_config(args.config, overrides)
+    if args.board:
+        return default_config_for_board(args.board, overrides)
+    return config_from_dict(default, overrides, source="command line")
+
+
+def positive_seconds(text: str) -> float:
+    """argparse type: a finite number of seconds above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.0 < value < 1e9:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a number of seconds above 0")
+    return value

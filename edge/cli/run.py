@@ -1,0 +1,86 @@
+"""`edge run`: the live daemon."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from typing import TYPE_CHECKING, Any
+
+from edge.cli.common import plain_warnings, positive_seconds, print_json, say
+
+if TYPE_CHECKING:
+    from edge.telemetry.events import Event
+    from edge.telemetry.snapshot import Snapshot
+
+
+def add_parser(subparsers: Any) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "run",
+        help="run live: microphones in, loopback out, telemetry beside it",
+        description="Run live until SIGTERM or SIGINT, which play out what is in hand and exit with 0. SIGHUP reads "
+        "the configuration again; if it is wrong the old one goes on.",
+    )
+    parser.add_argument("--config", metavar="FILE", required=True, help="configuration (TOML)")
+    parser.add_argument("--duration", metavar="S", type=positive_seconds, help="stop after S seconds of audio")
+    parser.add_argument(
+        "--wait-device",
+        metavar="S",
+        type=positive_seconds,
+        help="keep trying for S seconds to open a missing device (under systemd: for ever; else not at all)",
+    )
+    parser.add_argument("--telemetry-file", metavar="PATH", help="append telemetry to PATH, one JSON object a line")
+    parser.add_argument("--json-summary", action="store_true", help="print the summary at the end as JSON")
+    parser.add_argument("-v", "--verbose", action="store_true", help="one line of state per telemetry interval")
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    from edge.config import load_config
+    from edge.runtime.live import LiveRuntime
+    from edge.runtime.notify import Notifier
+
+    plain_warnings()
+    notifier = Notifier()
+    wait_s = args.wait_device or (math.inf if notifier.active else 0.0)
+    runtime = LiveRuntime(
+        load_config(args.config),
+        reread=lambda: load_config(args.config),
+        transports=[VerboseLine()] if args.verbose else [],
+        telemetry_file=args.telemetry_file,
+        duration_s=args.duration,
+        wait_device_s=wait_s,
+        notifier=notifier,
+    )
+    summary = runtime.run()
+    if args.json_summary:
+        print_json(summary.as_dict())
+    else:
+        print(summary.as_text())
+    return 0
+
+
+class VerboseLine:
+    """A telemetry transport that prints one short line per snapshot."""
+
+    def open(self) -> None:
+        """Nothing to open."""
+
+    def publish(self, snapshot: Snapshot) -> None:
+        snr = ", ".join(_number(value, " dB") for value in (snapshot.snr_in_db, snapshot.snr_out_db))
+        level = ", ".join(_number(value, "") for value in (snapshot.level_in_dbfs[0], snapshot.level_out_dbfs[0]))
+        hop = snapshot.hop_ms
+        say(
+            f"hop {hop.p50:.3f} ms (p99 {hop.p99:.3f}) of {snapshot.deadline_ms:g}, late {snapshot.deadline_misses}, "
+            f"overruns {snapshot.overruns}, underruns {snapshot.underruns}, level in, out {level} dBFS, "
+            f"SNR in, out {snr}, {snapshot.mode}"
+        )
+
+    def event(self, event: Event) -> None:
+        """The runtime says these itself."""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def _number(value: float | None, unit: str) -> str:
+    return f"{value:.1f}{unit}" if value is not None and math.isfinite(value) else "-"

@@ -1,0 +1,173 @@
+"""Commands and reloads: checked and prepared on the caller's thread, put in force between two hops."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from edge.config.schema import Config
+from edge.decoding import keys
+from edge.errors import UsageError
+from edge.runtime.chain import Chain
+from edge.runtime.loop import AudioLoop
+from edge.runtime.reload import changed_keys, live_part, needs_restart
+
+_ARGUMENTS: dict[str, dict[str, tuple[str, bool]]] = {
+    "look": {"azimuth_deg": ("beamformer.azimuth_deg", True), "elevation_deg": ("beamformer.elevation_deg", False)},
+    "gain_floor": {"gain_floor_db": ("mask.floor_db", True)},
+    "mask": {"kind": ("mask.kind", True)},
+    "beamformer": {"kind": ("beamformer.kind", True)},
+    "bypass": {"enabled": ("", True)},
+    "reset": {},
+    "reload": {},
+}
+"""command -> argument -> (configuration key with the same limits, or none for a switch; whether it has to be given)"""
+
+_KEYS = {key.path: key for key in keys(Config)}
+
+
+class LiveController:
+    """Implements edge.telemetry.control.Controller for one audio loop.
+
+    `config` is what is in force: the file, and what commands have changed since. `reread` reads the file again; None
+    where the configuration did not come from one.
+    """
+
+    def __init__(self, config: Config, loop: AudioLoop, reread: Callable[[], Config] | None = None) -> None:
+        self.config = config
+        self._loop = loop
+        self._chain = loop.chain
+        self._reread = reread
+        self._bypassed = False
+        # commands come from the telemetry connection, reloads from the main thread as well
+        self._lock = threading.Lock()
+
+    def command(self, name: str, payload: dict[str, Any]) -> dict[str, Any]:
+        """See Controller.command. Raises EdgeError with one sentence; then nothing has changed."""
+        carry_out: dict[str, Callable[..., dict[str, Any] | None]] = {
+            "look": self._look,
+            "gain_floor": self._gain_floor,
+            "mask": self._mask,
+            "beamformer": self._beamformer,
+            "bypass": self._bypass,
+            "reset": self._reset,
+            "reload": self._reload,
+        }
+        if name not in carry_out:
+            raise UsageError(f"command '{name}' is not known; expected one of {', '.join(carry_out)}")
+        values = _checked(name, payload)
+        with self._lock:
+            extra = carry_out[name](**values)
+            return self._in_force() | (extra or {})
+
+    def reload(self) -> dict[str, Any]:
+        """Read the configuration file again and change what can change live. Raises EdgeError; then the old one stays.
+
+        Returns what is in force, `changed` (keys now in force) and `restart_needed` (keys that wait for a restart).
+        """
+        return self.command("reload", {})
+
+    # ---- one method per command, arguments already checked ----
+
+    def _look(self, azimuth_deg: float, elevation_deg: float | None = None) -> None:
+        config = self.config
+        if len(config.array.positions_m) < 2:
+            raise UsageError("look: one microphone has no direction, so there is nothing to steer")
+        elevation_deg = config.beamformer.elevation_deg if elevation_deg is None else elevation_deg
+        beamformer = dataclasses.replace(config.beamformer, azimuth_deg=azimuth_deg, elevation_deg=elevation_deg)
+        self.config = dataclasses.replace(config, beamformer=beamformer)
+        pipeline = self._chain.pipeline
+        self._loop.at_next_hop(lambda: pipeline.set_look(azimuth_deg, elevation_deg))
+
+    def _gain_floor(self, gain_floor_db: float) -> None:
+        mask = dataclasses.replace(self.config.mask, floor_db=gain_floor_db)
+        self.config = dataclasses.replace(self.config, mask=mask)
+        pipeline = self._chain.pipeline
+        self._loop.at_next_hop(lambda: pipeline.set_gain_floor_db(gain_floor_db))
+
+    def _bypass(self, enabled: bool) -> None:
+        self._bypassed = enabled
+        pipeline = self._chain.pipeline
+        self._loop.at_next_hop(lambda: pipeline.set_bypass(enabled))
+
+    def _mask(self, kind: str) -> None:
+        self._adopt(kind, self.config.beamformer.kind)
+        self.config = dataclasses.replace(self.config, mask=dataclasses.replace(self.config.mask, kind=kind))
+
+    def _beamformer(self, kind: str) -> None:
+        self._adopt(self.config.mask.kind, kind)
+        beamformer = dataclasses.replace(self.config.beamformer, kind=kind)
+        self.config = dataclasses.replace(self.config, beamformer=beamformer)
+
+    def _adopt(self, mask: str, beamformer: str) -> None:
+        chain = self._chain
+        parts = chain.prepare(mask, beamformer)
+        self._loop.at_next_hop(lambda: chain.adopt(parts))
+
+    def _reset(self) -> None:
+        self._loop.at_next_hop(self._chain.pipeline.reset)
+
+    def _reload(self) -> dict[str, Any]:
+        if self._reread is None:
+            raise UsageError("reload: this run was started without a configuration file, so there is none to read")
+        wanted = self._reread()
+        config = live_part(self.config, wanted)
+        changed, waiting = changed_keys(self.config, config), needs_restart(self.config, wanted)
+        if changed:
+            chain = Chain(config)
+            chain.pipeline.set_bypass(self._bypassed)
+            self._loop.at_next_hop(lambda: self._loop.begin_swap(chain))
+            self._chain, self.config = chain, config
+        return {"changed": changed, "restart_needed": waiting}
+
+    def _in_force(self) -> dict[str, Any]:
+        beamformer, mask = self.config.beamformer, self.config.mask
+        return {
+            "azimuth_deg": beamformer.azimuth_deg,
+            "elevation_deg": beamformer.elevation_deg,
+            "beamformer": beamformer.kind,
+            "mask": mask.kind,
+            "gain_floor_db": mask.floor_db,
+            "bypass": self._bypassed,
+        }
+
+
+def _checked(command: str, payload: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a command with the limits of the configuration. Raises UsageError with one sentence."""
+    arguments = _ARGUMENTS[command]
+    for name in payload:
+        if name not in arguments:
+            takes = ", ".join(arguments) or "no arguments"
+            raise UsageError(f"{command}: unknown argument '{name}'; expected {takes}")
+    values = {}
+    for name, (path, required) in arguments.items():
+        if name in payload:
+            values[name] = _checked_value(f"{command}: {name}", payload[name], path)
+        elif required:
+            raise UsageError(f"{command}: {name} is missing; expected {_expected(path)}")
+    return values
+
+
+def _checked_value(what: str, value: Any, path: str) -> Any:
+    key = _KEYS.get(path)
+    if key is None:
+        good = isinstance(value, bool)
+    elif key.type is float:
+        numeric = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        good = numeric and all(limit.low <= value <= limit.high for limit in key.constraints)
+    else:
+        good = isinstance(value, str) and all(value in choice.values for choice in key.constraints)
+    if not good:
+        raise UsageError(f"{what} is {json.dumps(value, default=str)}, expected {_expected(path)}")
+    return float(value) if key is not None and key.type is float else value
+
+
+def _expected(path: str) -> str:
+    key = _KEYS.get(path)
+    if key is None:
+        return "true or false"
+    return ("a number " if key.type is float else "") + " and ".join(str(limit) for limit in key.constraints)

@@ -1,0 +1,164 @@
+"""The live loop: read a block, run the timed stages, write the result. Everything else happens between two hops."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable
+from time import perf_counter_ns
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.audio.base import Sink, Source
+from edge.runtime.chain import Chain
+from edge.runtime.timing import HopClock
+
+F32 = NDArray[np.float32]
+Change = Callable[[], None]
+
+FADE_HOPS = 2
+"""length of the crossfade to a new pipeline"""
+
+
+class AudioLoop:
+    """Runs one source through a chain into one sink until the source ends, `stop` is called or `limit_hops` is reached.
+
+    `run` belongs to one thread. Other threads read the counters (`clock.hops`, `delivered`, ...), which are single
+    integers, and hand over changes with `at_next_hop`. At the end of any kind the tail still in the chain is written,
+    so the sink gets every captured frame `latency_samples` later.
+    """
+
+    def __init__(self, source: Source, sink: Sink, chain: Chain, limit_hops: int | None = None) -> None:
+        self.source = source
+        self.sink = sink
+        self.chain = chain
+        pipeline = chain.pipeline
+        self.clock = HopClock([name for name, _ in pipeline.stages], round(pipeline.profile.hop_ms * 1e6))
+        self.delivered = 0
+        """blocks the sink has taken"""
+        self.rotations = 0
+        """intervals of the meters closed so far"""
+        self.ended = threading.Event()
+        self.end_reason = ""
+        self.error: BaseException | None = None
+        self._limit_hops = limit_hops
+        self._stop = False
+        self._changes: deque[Change] = deque()
+        # the pipeline that is taking over, and how many hops it has run beside the old one
+        self._incoming: Chain | None = None
+        self._incoming_hops = 0
+        # scratch
+        hop = pipeline.hop_samples
+        self._block: F32 = np.zeros((hop, pipeline.channels), np.float32)
+        self._out: F32 = np.zeros((hop, len(pipeline.outputs)), np.float32)
+        self._incoming_out: F32 = np.zeros_like(self._out)
+        ramp = (np.arange(FADE_HOPS * hop) + 0.5) / (FADE_HOPS * hop)
+        self._ramp: F32 = ramp.astype(np.float32).reshape(FADE_HOPS, hop, 1)
+
+    # ---- from other threads ----
+
+    def stop(self) -> None:
+        """End after the block that is being captured."""
+        self._stop = True
+
+    def at_next_hop(self, change: Change) -> None:
+        """Have `change` called on the audio thread between two hops; it must be short and must not raise."""
+        self._changes.append(change)
+
+    # ---- on the audio thread ----
+
+    def run(self) -> None:
+        """Loop until the end; an exception ends it and is kept in `error`."""
+        # signals are the main thread's; one arriving here would interrupt a device call
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+        try:
+            last_valid = self._run_hops()
+            self._flush(last_valid)
+        except BaseException as error:
+            self.error = error
+        finally:
+            self.ended.set()
+
+    def begin_swap(self, incoming: Chain) -> None:
+        """Let `incoming` (same channels, hop and outputs) take over once it has filled its history."""
+        self._incoming, self._incoming_hops = incoming, 0
+
+    def rotate_meters(self) -> None:
+        """Close the interval of the meters; called between two hops, or after the end."""
+        self.chain.pipeline.meters.rotate()
+        self.rotations += 1
+
+    def _run_hops(self) -> int:
+        """Returns how many frames of the last block were captured ones."""
+        source, sink, block, out, clock = self.source, self.sink, self._block, self._out, self.clock
+        hop, limit = len(block), self._limit_hops
+        valid = hop
+        while True:
+            if self._stop or clock.hops == limit:
+                self.end_reason = "stopped" if self._stop else "duration reached"
+                break
+            got = source.read(block)
+            if got == 0:
+                self.end_reason = "end of input"
+                break
+            valid = got
+            block[got:] = 0.0
+            while self._changes:
+                self._changes.popleft()()
+            self._process(block, out)
+            sink.write(out)
+            self.delivered += 1
+            if got < hop:
+                self.end_reason = "end of input"
+                break
+        return valid
+
+    def _process(self, block: F32, out: F32) -> None:
+        clock, chain = self.clock, self.chain
+        slots = clock.slots
+        slot = (clock.hops % clock.ring_hops) * clock.stride
+        first = slots[slot] = perf_counter_ns()
+        chain.pipeline.load(block)
+        for stage in chain.stages:
+            stage()
+            slot += 1
+            slots[slot] = perf_counter_ns()
+        chain.pipeline.store(out)
+        if self._incoming is not None:
+            self._cross_over(self._incoming, block, out)
+        # what comes after the last stage is counted with it
+        last = slots[slot] = perf_counter_ns()
+        late = last - first > clock.deadline_ns
+        clock.misses += late
+        clock.hops += 1
+        chain.guard_deadline(late)
+
+    def _cross_over(self, incoming: Chain, block: F32, out: F32) -> None:
+        """Run the incoming pipeline beside the old one; once its history is full, fade over and drop the old one."""
+        incoming.pipeline.process(block, self._incoming_out)
+        fade = self._incoming_hops - incoming.priming_hops
+        self._incoming_hops += 1
+        if fade < 0:
+            return
+        self._incoming_out -= out
+        self._incoming_out *= self._ramp[fade]
+        out += self._incoming_out
+        if fade == FADE_HOPS - 1:
+            incoming.take_over_counters(self.chain)
+            self.chain, self._incoming = incoming, None
+
+    def _flush(self, last_valid: int) -> None:
+        """Push silence through until the last captured frame has come out."""
+        if self.clock.hops == 0:
+            return
+        pipeline, hop = self.chain.pipeline, len(self._block)
+        # the last block was padded with silence, which stands for the beginning of this one
+        remaining = pipeline.latency_samples - (hop - last_valid)
+        self._block[:] = 0.0
+        while remaining > 0:
+            pipeline.process(self._block, self._out)
+            self.sink.write(self._out[: min(remaining, hop)])
+            remaining -= hop
