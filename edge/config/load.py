@@ -79,9 +79,13 @@ def _with_board(config: Config, decoder: Decoder) -> Config:
         return config
     preset: dict[str, Any] = {"array.positions_m": board.positions_m, "array.roles": board.roles}
     if config.input.kind in ("alsa", "portaudio"):
-        preset |= {"input.rate_hz": board.rate_hz, "input.format": board.format}
+        preset["input.rate_hz"] = board.rate_hz
     if config.input.kind == "alsa":
-        preset |= {"input.device": board.device, "input.period_frames": board.period_frames}
+        preset |= {
+            "input.device": board.device,
+            "input.format": board.format,
+            "input.period_frames": board.period_frames,
+        }
     for key, value in preset.items():
         if key not in decoder.given:
             config = _replace(config, key, value)

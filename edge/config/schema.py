@@ -43,7 +43,7 @@ class InputConfig:
     rate_hz: Annotated[int, Range(16000, 192000)] = 16000
     """rate of the device; other than the rate of the profile means resampling"""
     format: Annotated[str, SampleFormat] = "S16_LE"
-    """sample format of the device"""
+    """sample format of the ALSA device; PortAudio and files are read as they are"""
     period_frames: Annotated[int, Range(0, 16384)] = 0
     """device period in frames at rate_hz; 0 means one hop"""
     periods: Annotated[int, Range(2, 64)] = 4
@@ -67,7 +67,7 @@ class OutputConfig:
     rate_hz: Annotated[int, Range(8000, 192000)] = 16000
     """rate of the device or file; other than the rate of the profile means resampling"""
     format: Annotated[str, SampleFormat] = "S16_LE"
-    """sample format of the device or file"""
+    """sample format of the ALSA device or the file"""
     periods: Annotated[int, Range(2, 64)] = 4
     """periods of one hop in the device buffer"""
     channels: Annotated[tuple[str, ...], Choice("listen", "asr")] = ("listen", "asr")
