@@ -246,3 +246,15 @@ def test_transports_are_what_the_configuration_asks_for(tmp_path):
         for transport in open_transports(config, RecordingController(), print, tmp_path / "telemetry.jsonl")
     ]
     assert names == ["JsonLinesTelemetry", "MqttTelemetry"]
+
+
+def test_mqtt_that_can_never_work_is_a_warning_and_the_rest_goes_on(tmp_path, monkeypatch):
+    monkeypatch.delenv("EDGE_MQTT_PASSWORD", raising=False)
+    warnings = []
+    mqtt = MqttConfig(enabled=True, username="u", password_file=str(tmp_path / "missing"))
+    config = TelemetryConfig(mqtt=mqtt)
+    (transport,) = open_transports(config, RecordingController(), warnings.append, tmp_path / "telemetry.jsonl")
+    assert isinstance(transport, JsonLinesTelemetry)
+    (warning,) = warnings
+    assert "cannot be read (No such file or directory)" in warning
+    assert warning.endswith("going on without MQTT")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 from edge.config.schema import TelemetryConfig
+from edge.errors import TelemetryError
 from edge.telemetry.control import Controller
 from edge.telemetry.events import Event, EventKind, events_between
 from edge.telemetry.payload import encode, event_payload, telemetry_payload
@@ -164,7 +165,7 @@ def open_transports(
 ) -> list[Transport]:
     """The transports that a configuration asks for, not opened yet.
 
-    Raises TelemetryError if MQTT is enabled and a local file that it needs (password, CA) cannot be used.
+    What keeps MQTT from ever working here (an unreadable password file or CA) is a warning: audio goes on without it.
     """
     transports: list[Transport] = []
     if telemetry_file is not None:
@@ -172,7 +173,10 @@ def open_transports(
     if config.mqtt.enabled:
         from edge.telemetry.mqtt import MqttTelemetry  # several MiB, only where it is used
 
-        transports.append(MqttTelemetry(config, controller, warn))
+        try:
+            transports.append(MqttTelemetry(config, controller, warn))
+        except TelemetryError as error:
+            warn(f"{error}; going on without MQTT")
     return transports
 
 
