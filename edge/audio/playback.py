@@ -33,8 +33,8 @@ class PlaybackDevice(Protocol):
     def queue_frames(self) -> int:
         """Frames written and not yet played; negative when the device does not tell."""
 
-    def close(self) -> None:
-        """Play what is queued, for no longer than the device buffer lasts, and release the device."""
+    def close(self, drain: bool) -> None:
+        """Release the device; with `drain` first let it play what is queued, for no longer than its buffer lasts."""
 
 
 class DeviceSink:
@@ -77,11 +77,19 @@ class DeviceSink:
         self._silence = np.zeros((device.prefill_frames, self.channels), np.float32)
         self.latency_frames = device.prefill_frames
 
+    @property
+    def connected(self) -> bool:
+        """Whether the device is open; False from its loss to its return."""
+        return self._device is not None
+
     def close(self) -> None:
+        self._release(drain=True)
+
+    def _release(self, drain: bool) -> None:
         device, self._device = self._device, None
         if device is not None:
             with contextlib.suppress(DeviceLost):
-                device.close()
+                device.close(drain)
 
     def queue_frames(self) -> int:
         """Frames waiting in the device; negative when it does not tell or nothing was written yet."""
@@ -134,7 +142,7 @@ class DeviceSink:
     def _lose(self, why: str) -> None:
         self.last_error = why
         self._backoff.due_ns = self._clock.now_ns()
-        self.close()
+        self._release(drain=False)
 
     def _reopen_when_due(self) -> None:
         now_ns = self._clock.now_ns()
