@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import jsonschema
 import numpy as np
@@ -141,3 +142,11 @@ def test_events_follow_from_two_snapshots():
     assert underrun.message == "1 underrun: the output device ran out of audio"
     assert fallback.details == {"from": "normal", "to": "mask off: too slow"}
     assert next(events_between(now, before)).kind == "fallback"  # counters of a restart are no negative overruns
+
+
+def test_the_documentation_names_every_field_kind_and_default_topic():
+    text = (Path(__file__).parent.parent / "docs" / "telemetry.md").read_text(encoding="utf-8")
+    for name in [*load_schema("telemetry")["properties"], *EVENT_KINDS]:
+        assert f"`{name}`" in text, name
+    for topic in ("status", "telemetry", "event"):
+        assert f"`edge/<device>/{topic}`" in text
