@@ -1,0 +1,152 @@
+"""Noisy, Wiener and network side by side on held-out mixtures: JSON, a Markdown table and a picture."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from benchmarks.quality.corpus import F32, RATE_HZ, Mixture, mixtures
+from edge.config.schema import BeamformerConfig, Config, MaskConfig, OutputConfig
+from edge.geometry import geometry_from_config
+from edge.pipeline import Pipeline
+from edge.quality import metrics
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+DATA = REPOSITORY.parent / "shared" / "data" / "eval"
+METRICS = ("pesq_wb", "estoi", "si_sdr_db", "dnsmos_sig", "dnsmos_bak", "dnsmos_ovr")
+
+
+def make_pipeline(kind: str, profile: str, model: str, precision: str, floor_db: float) -> Pipeline:
+    """One microphone, no beamformer, the estimator of `kind`."""
+    config = Config(
+        profile=profile,
+        output=OutputConfig(kind="null", channels=("listen",)),
+        beamformer=BeamformerConfig(kind="none"),
+        mask=MaskConfig(kind=kind, model=model, precision=precision, floor_db=floor_db),
+    )
+    return Pipeline(config, geometry_from_config(config.array))
+
+
+def enhance(pipeline: Pipeline, audio: F32) -> F32:
+    """Output aligned with `audio` (samples,): the chain's delay is dropped from its beginning."""
+    hop, delay = pipeline.hop_samples, pipeline.latency_samples
+    pipeline.reset()
+    hops = -(-(audio.size + delay) // hop)
+    padded = np.zeros((hops * hop, 1), np.float32)
+    padded[: audio.size, 0] = audio
+    out = np.zeros((hops * hop, 1), np.float32)
+    for at in range(0, hops * hop, hop):
+        pipeline.process(padded[at : at + hop], out[at : at + hop])
+    return out[delay : delay + audio.size, 0]
+
+
+def score(reference: F32, estimate: F32) -> dict[str, float]:
+    row = {
+        "pesq_wb": metrics.pesq_wb(reference, estimate).value,
+        "estoi": metrics.estoi(reference, estimate).value,
+        "si_sdr_db": metrics.si_sdr_db(reference, estimate).value,
+    }
+    mos = metrics.dnsmos(estimate)
+    return {**row, "dnsmos_sig": mos.sig.value, "dnsmos_bak": mos.bak.value, "dnsmos_ovr": mos.ovrl.value}
+
+
+def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Mean per system and SNR (and over all), with how many values each mean has: NaN are left out and counted."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        groups[(f"{row['snr_db']:g}", row["system"])].append(row)
+        groups[("all", row["system"])].append(row)
+    out = []
+    for (snr, system), members in groups.items():
+        entry: dict[str, Any] = {"snr_db": snr, "system": system, "mixtures": len(members)}
+        for name in METRICS:
+            values = [m[name] for m in members if np.isfinite(m[name])]
+            entry[name] = round(float(np.mean(values)), 3) if values else None
+            if len(values) < len(members):
+                entry[f"{name}_missing"] = len(members) - len(values)
+        out.append(entry)
+    return out
+
+
+def markdown(summary: list[dict[str, Any]]) -> str:
+    lines = ["| SNR dB | system | " + " | ".join(METRICS) + " |", "|---|---|" + "---|" * len(METRICS)]
+    for row in summary:
+        cells = ["-" if row[m] is None else f"{row[m]:.2f}" if m != "estoi" else f"{row[m]:.3f}" for m in METRICS]
+        lines.append(f"| {row['snr_db']} | {row['system']} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def draw(path: Path, example: Mixture, outputs: dict[str, F32]) -> None:
+    """Spectrograms of one mixture: noisy, every system, clean."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    panels = {"noisy": example.noisy, **outputs, "clean": example.speech}
+    figure, axes = plt.subplots(len(panels), 1, figsize=(9, 2.0 * len(panels)), sharex=True, layout="constrained")
+    for axis, (name, audio) in zip(axes, panels.items(), strict=True):
+        axis.specgram(audio + 1e-7, NFFT=512, noverlap=384, Fs=RATE_HZ, vmin=-130, vmax=-50, cmap="magma")
+        axis.set_ylabel(f"{name}\nHz")
+    axes[-1].set_xlabel("s")
+    figure.suptitle(f"{example.speech_name} in {example.noise_name} at {example.snr_db:g} dB")
+    figure.savefig(path, dpi=90)
+    plt.close(figure)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__)
+    parser.add_argument("--data", type=Path, default=DATA, help="folder with speech/ and noise/ (default: %(default)s)")
+    parser.add_argument("--profile", default="assistant")
+    parser.add_argument("--model", default="auto")
+    parser.add_argument("--mixtures", type=int, default=60)
+    parser.add_argument("--snr", type=float, nargs="+", default=[0.0, 5.0, 10.0], help="dB")
+    parser.add_argument("--floor-db", type=float, default=MaskConfig().floor_db)
+    parser.add_argument("--systems", nargs="+", default=["noisy", "wiener", "network-float", "network-int8"])
+    parser.add_argument("--out", type=Path, default=REPOSITORY / "benchmarks" / "results")
+    a = parser.parse_args(arguments)
+    if not a.data.is_dir():
+        print(f"skipped: no evaluation data at {a.data}", file=sys.stderr)
+        return 0
+    pipelines = {}
+    for system in a.systems:
+        if system != "noisy":
+            kind, _, precision = system.partition("-")
+            pipelines[system] = make_pipeline(kind, a.profile, a.model, precision or "int8", a.floor_db)
+    rows: list[dict[str, Any]] = []
+    for i, mixture in enumerate(tqdm(mixtures(a.data, tuple(a.snr), a.mixtures), total=a.mixtures, disable=None)):
+        outputs = {name: enhance(p, mixture.noisy) for name, p in pipelines.items()}
+        about = {"speech": mixture.speech_name, "noise": mixture.noise_name, "snr_db": mixture.snr_db}
+        for name in a.systems:
+            estimate = mixture.noisy if name == "noisy" else outputs[name]
+            rows.append({**about, "system": name, **score(mixture.speech, estimate)})
+        if i == 1:
+            a.out.mkdir(parents=True, exist_ok=True)
+            draw(a.out / f"quality-{a.profile}.png", mixture, outputs)
+    summary = summarise(rows)
+    a.out.mkdir(parents=True, exist_ok=True)
+    document = {
+        "profile": a.profile,
+        "floor_db": a.floor_db,
+        "python": platform.python_version(),
+        "summary": summary,
+        "rows": [{k: (round(v, 4) if isinstance(v, float) else v) for k, v in r.items()} for r in rows],
+    }
+    text = json.dumps(document, indent=1).replace("NaN", "null")
+    (a.out / f"quality-{a.profile}.json").write_text(text + "\n")
+    table = markdown(summary)
+    (a.out / f"quality-{a.profile}.md").write_text(table)
+    print(table)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,219 @@
+"""Training on toy data: it learns, resumes exactly, and exports what it trained."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnx")
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from toy import make_corpora  # noqa: E402
+
+from edge.errors import AudioFileError, ModelError  # noqa: E402
+from edge.mask.network import NetworkMask  # noqa: E402
+from edge.profiles import PROFILES  # noqa: E402
+from models import checkpoint, losses  # noqa: E402
+from models.data import load_corpus  # noqa: E402
+from models.export import export, restore  # noqa: E402
+from models.frontend import FrontEnd  # noqa: E402
+from models.mixing import Mixer, MixingConfig  # noqa: E402
+from models.net import MaskNet  # noqa: E402
+from models.rooms import room_response  # noqa: E402
+from models.train import TrainConfig, Trainer  # noqa: E402
+from models.train import main as train_main  # noqa: E402
+
+pytestmark = pytest.mark.train
+
+MIXING = MixingConfig(segment_s=1.0, batch=4, pool=12, refresh=2, rooms=4)
+CONFIG = TrainConfig(
+    hidden=24, validate_every=20, validation_batches=1, warmup_steps=5, max_steps=40, learning_rate=5e-3, mixing=MIXING
+)
+
+
+@pytest.fixture(scope="module")
+def corpora(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
+    folder = tmp_path_factory.mktemp("toy")
+    speech, noise = make_corpora(folder)
+    return folder / "cache", speech, noise
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def test_corpora_are_decoded_resampled_and_split(corpora: tuple[Path, Path, Path]) -> None:
+    cache, speech, noise = corpora
+    voices, sounds = load_corpus(speech, "speech", cache), load_corpus(noise, "noise", cache)
+    assert len(voices.clips) == 12
+    assert {c.samples for c in sounds.clips} == {48000, round(3 * 16000 * 16000 / 44100)}
+    train, held = voices.split(False), voices.split(True)
+    groups = [{c.group for c in part.clips} for part in (train, held)]
+    assert groups[0].isdisjoint(groups[1])
+    assert groups[0] | groups[1] == {f"talker{n}" for n in range(4)}
+    again = load_corpus(speech, "speech", cache)
+    np.testing.assert_array_equal(again.audio(again.clips[3]), voices.audio(voices.clips[3]))
+
+
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(AudioFileError, match="no speech found"):
+        load_corpus(tmp_path, "speech", tmp_path / "cache")
+
+
+def test_batches_depend_on_the_step_alone(corpora: tuple[Path, Path, Path]) -> None:
+    cache, speech, noise = corpora
+    parts = [load_corpus(speech, "speech", cache), load_corpus(noise, "noise", cache)]
+    straight, jumping = (Mixer(*parts, MIXING, seed=3) for _ in range(2))
+    batches = [straight.batch(step) for step in range(9)]
+    for step in (8, 2):
+        for got, expected in zip(jumping.batch(step), batches[step], strict=True):
+            np.testing.assert_array_equal(got, expected)
+    assert not np.array_equal(batches[0][0], batches[1][0])
+    for mixture, target in batches:
+        assert np.isfinite(mixture).all()
+        assert np.isfinite(target).all()
+        assert np.abs(mixture).max() <= 1.0
+
+
+def test_early_responses_end_by_70_ms() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        response, early = room_response(rng)
+        np.testing.assert_array_equal(early[:800], response[:800])
+        assert not early[1120:].any()
+        assert response[0] == 1.0
+
+
+def test_loss_is_least_at_the_right_gain() -> None:
+    rng = np.random.default_rng(0)
+    clean = torch.from_numpy(
+        (rng.standard_normal((20, 2, 33)) + 1j * rng.standard_normal((20, 2, 33))).astype("complex64")
+    )
+    weight = losses.bin_weights(33, 16000)
+    targets = losses.prepare(clean * 2.0, clean, weight)
+    values = [float(losses.loss(torch.full((20, 2, 33), g), targets)) for g in (0.1, 0.4, 0.5, 0.6, 1.0)]
+    assert int(np.argmin(values)) == 2
+
+
+def test_loss_of_silence_pulls_gains_down() -> None:
+    rng = np.random.default_rng(0)
+    noise = torch.from_numpy((rng.standard_normal((20, 2, 33)) + 1j).astype("complex64"))
+    targets = losses.prepare(noise, torch.zeros_like(noise), losses.bin_weights(33, 16000))
+    values = [float(losses.loss(torch.full((20, 2, 33), g), targets)) for g in (0.0, 0.3, 1.0)]
+    assert values == sorted(values)
+    assert np.isfinite(values).all()
+
+
+def test_training_lowers_the_loss_on_held_out_talkers(corpora: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    trainer = Trainer(CONFIG, *corpora, tmp_path / "run")
+    before = trainer.validate()["loss"]
+    trainer.run()
+    after = trainer.validate()["loss"]
+    assert after < 0.8 * before
+    assert (tmp_path / "run" / "best.pt").exists()
+    lines = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [20, 40]
+
+
+def test_resuming_continues_exactly(corpora: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    # the learning rate follows the clock too; with hours allowed it follows the steps alone
+    config = dataclasses.replace(CONFIG, max_steps=10, minutes=1e9, validate_every=5)
+    whole = Trainer(config, *corpora, tmp_path / "whole")
+    whole.run()
+    part = Trainer(config, *corpora, tmp_path / "parts")
+    for _ in range(5):
+        part.train_step()
+    checkpoint.save(tmp_path / "parts" / "last.pt", part.state())
+    rest = Trainer(config, *corpora, tmp_path / "parts")
+    assert rest.step == 5
+    rest.run()
+    for a, b in zip(whole.net.parameters(), rest.net.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    with pytest.raises(ModelError, match="no checkpoint"):
+        checkpoint.load(path)
+    path.write_bytes(b"nothing of the kind")
+    with pytest.raises(ModelError, match="cannot be read as a checkpoint"):
+        checkpoint.load(path)
+
+
+def test_the_command_trains_and_explains_a_missing_folder(
+    corpora: tuple[Path, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, speech, _ = corpora
+    (tmp_path / "empty").mkdir()
+    arguments = ["--speech", str(speech), "--noise", str(tmp_path / "empty"), "--out", str(tmp_path / "run")]
+    assert train_main(arguments) == AudioFileError.exit_code
+    assert "no noise found" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["assistant", "hearing"])
+def test_export_streams_what_torch_computes(name: str, corpora: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    """Waves -> torch, against waves -> spectra -> NetworkMask hop by hop: gains equal below 1e-5."""
+    profile = PROFILES[name]
+    every = {"assistant": 1, "hearing": 4}[name]
+    config = dataclasses.replace(CONFIG, profile=name, run_every_hops=every, max_steps=6, validate_every=6)
+    trainer = Trainer(config, *corpora, tmp_path / "run")
+    trainer.run()
+    state = checkpoint.load(tmp_path / "run" / "last.pt")
+    manifest = export(state, tmp_path / "out", "toy")
+    net, front = restore(state)
+    waves = torch.from_numpy(trainer.mixer.batch(0)[0][:1])
+    with torch.no_grad():
+        spectra = front.spectra(waves)
+        expected = (net(front.features(spectra))[0] @ front.interpolation)[:, 0].numpy()
+    mask = NetworkMask(manifest, profile, "float")
+    gain = np.zeros(profile.bins, np.float32)
+    worst = 0.0
+    for t, spectrum in enumerate(np.ascontiguousarray(spectra[:, 0].numpy())):
+        for _ in range(every):
+            mask.step(spectrum, gain)
+        worst = max(worst, float(np.abs(gain - expected[t]).max()))
+    assert worst < 1e-5
+    int8 = NetworkMask(manifest, profile, "int8")
+    for spectrum in np.ascontiguousarray(spectra[:, 0].numpy()):
+        for _ in range(every):
+            int8.step(spectrum, gain)
+    assert np.abs(gain - expected[-1]).max() < 0.05
+
+
+def test_front_end_frames_end_where_the_live_hops_end() -> None:
+    for name, every in (("assistant", 1), ("hearing", 4)):
+        front = FrontEnd(PROFILES[name], every)
+        wave = torch.from_numpy(np.random.default_rng(0).standard_normal((1, 4096)).astype(np.float32))
+        spectra = front.spectra(wave)[:, 0].numpy()
+        padded = np.concatenate([np.zeros(1024, np.float32), wave[0].numpy()])
+        length, hop = PROFILES[name].window_samples, front.frame_hop
+        for t in (0, 1, 7):
+            end = 1024 + (t + 1) * hop
+            expected = np.fft.rfft(padded[end - length : end] * front.window.numpy())
+            np.testing.assert_allclose(spectra[t], expected, atol=1e-4)
+        delayed = front.spectra(wave, 64)[:, 0].numpy()
+        expected = np.fft.rfft(padded[1024 + hop + 64 - length : 1024 + hop + 64] * front.window.numpy())
+        np.testing.assert_allclose(delayed[0], expected, atol=1e-4)
+        assert delayed.shape == spectra.shape
+
+
+def test_the_network_is_causal() -> None:
+    torch.manual_seed(0)
+    net = MaskNet(20, 16)
+    x = torch.randn(30, 1, 20)
+    changed = x.clone()
+    changed[15:] += 1.0
+    with torch.no_grad():
+        a, b = net(x)[0], net(changed)[0]
+        first, state = net(x[:10])
+        second, _ = net(x[10:], state)
+    assert torch.equal(a[:15], b[:15])
+    assert not torch.allclose(a[15:], b[15:])
+    torch.testing.assert_close(torch.cat([first, second]), a, atol=1e-6, rtol=0)
