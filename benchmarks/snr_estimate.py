@@ -154,7 +154,9 @@ def main() -> None:
         for mask in args.mask:
             by_snr: dict[int, dict[str, Errors]] = {}
             try:
-                with tqdm(total=len(SNRS_DB) * len(mixtures), desc=f"{scene}, {mask}", leave=False, disable=None) as bar:
+                with tqdm(
+                    total=len(SNRS_DB) * len(mixtures), desc=f"{scene}, {mask}", leave=False, disable=None
+                ) as bar:
                     for snr_db in SNRS_DB:
                         pooled = by_snr[snr_db] = {"input": Errors(), "output": Errors()}
                         for mixture in mixtures:
