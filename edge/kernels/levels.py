@@ -83,33 +83,38 @@ def limit(signals, order, ceiling, release, gain, out, energy, peak):
 def track_snr(x_re, x_im, beam, ratio, floor, keep, sums):
     """Smoothed powers behind the SNR estimate, one frame.
 
-    x: reference microphone spectrum (bins,); beam: beamformed spectrum; ratio: share of speech power in each bin of
-    the beam, in [0, 1]; floor: least amplitude gain applied to the listen output; keep: forgetting per hop.
-    sums (7,) are updated: microphone power, beam power, speech power in the beam, noise and speech power in the listen
-    output (all forgetting alike, so their quotients are right from the first frame on), then beam and speech power of
-    this frame alone.
+    x: reference microphone spectrum (bins,); beam: beamformed spectrum; ratio: gain of the estimator per bin of the
+    beam, in [0, 1]; floor: least amplitude gain applied to the listen output; keep: forgetting per hop.
+    sums (8,) are updated: microphone power, beam power, speech and noise power in the beam, speech and noise power in
+    the listen output (all forgetting alike, so their quotients are right from the first frame on), then beam and speech
+    power of this frame alone.
     """
     mic = np.float32(0.0)
     total = np.float32(0.0)
     speech = np.float32(0.0)
-    left = np.float32(0.0)
-    kept = np.float32(0.0)
+    noise = np.float32(0.0)
+    speech_out = np.float32(0.0)
+    noise_out = np.float32(0.0)
     for b in range(ratio.shape[0]):
         mic += x_re[b] * x_re[b] + x_im[b] * x_im[b]
         p = beam[b].real * beam[b].real + beam[b].imag * beam[b].imag
         g = min(max(ratio[b], np.float32(0.0)), np.float32(1.0))
-        a = max(g, floor)
+        applied = max(g, floor) * max(g, floor)
+        s = g * p
+        n = (np.float32(1.0) - g) * (np.float32(1.0) - g) * p
         total += p
-        speech += g * p
-        left += a * a * (np.float32(1.0) - g) * p
-        kept += a * a * g * p
-    sums[5] = total
-    sums[6] = speech
+        speech += s
+        noise += n
+        speech_out += applied * s
+        noise_out += applied * n
+    sums[6] = total
+    sums[7] = speech
     if mic <= 1e-9:
         return  # digital silence says nothing; the last estimate is held
     fresh = 1.0 - keep
     sums[0] = keep * sums[0] + fresh * mic
     sums[1] = keep * sums[1] + fresh * total
     sums[2] = keep * sums[2] + fresh * speech
-    sums[3] = keep * sums[3] + fresh * left
-    sums[4] = keep * sums[4] + fresh * kept
+    sums[3] = keep * sums[3] + fresh * noise
+    sums[4] = keep * sums[4] + fresh * speech_out
+    sums[5] = keep * sums[5] + fresh * noise_out
