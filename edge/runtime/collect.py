@@ -67,10 +67,10 @@ class SnapshotMaker:
             latency_ms=self._latency_ms(hop_ms.p99),
             snr_in_db=pipeline.snr.input_db,
             snr_out_db=pipeline.snr.output_db,
-            level_in_dbfs=_rms_dbfs(reading.energy, reading.frames),
-            peak_in_dbfs=_peak_dbfs(reading.peak),
-            level_out_dbfs=_rms_dbfs(reading.out_energy, reading.frames),
-            peak_out_dbfs=_peak_dbfs(reading.out_peak),
+            level_in_dbfs=rms_dbfs(reading.energy, reading.frames),
+            peak_in_dbfs=peak_dbfs(reading.peak),
+            level_out_dbfs=rms_dbfs(reading.out_energy, reading.frames),
+            peak_out_dbfs=peak_dbfs(reading.out_peak),
             clipped_samples=tuple(reading.clipped.tolist()),
             nonfinite_samples=reading.nonfinite,
             overruns=source.overruns,
@@ -121,9 +121,11 @@ def _model_name(estimator: object) -> str:
     return f"{manifest.name} {getattr(estimator, 'precision', '')}".strip() if manifest else ""
 
 
-def _rms_dbfs(energy: NDArray[np.float64], frames: int) -> tuple[float, ...]:
+def rms_dbfs(energy: NDArray[np.float64], frames: int) -> tuple[float, ...]:
+    """Level of each channel from its sum of squares over `frames`, full scale 1.0; -inf for silence."""
     return tuple(10.0 * math.log10(e / frames) if frames and e > 0.0 else -math.inf for e in energy.tolist())
 
 
-def _peak_dbfs(peak: NDArray[np.float32]) -> tuple[float, ...]:
+def peak_dbfs(peak: NDArray[np.float32]) -> tuple[float, ...]:
+    """Level of each channel's largest magnitude; -inf for silence."""
     return tuple(20.0 * math.log10(p) if p > 0.0 else -math.inf for p in peak.tolist())

@@ -20,6 +20,7 @@ from edge.runtime import realtime
 from edge.runtime.chain import Chain
 from edge.runtime.collect import SnapshotMaker
 from edge.runtime.controller import LiveController
+from edge.runtime.footprint import release_compiler
 from edge.runtime.loop import AudioLoop
 from edge.runtime.notify import Notifier
 from edge.runtime.signals import SignalInbox
@@ -147,6 +148,7 @@ class LiveRuntime:
                 )
 
     def _run_threads(self, inbox: SignalInbox) -> None:
+        release_compiler()
         if self._paced and self._runtime.lock_memory and (refused := realtime.lock_memory()):
             self._warn(refused)
         realtime.settle_interpreter()

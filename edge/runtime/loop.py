@@ -6,7 +6,6 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable
-from time import perf_counter_ns
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,24 +116,14 @@ class AudioLoop:
         return valid
 
     def _process(self, block: F32, out: F32) -> None:
-        clock, chain = self.clock, self.chain
-        slots = clock.slots
-        slot = (clock.hops % clock.ring_hops) * clock.stride
-        first = slots[slot] = perf_counter_ns()
-        chain.pipeline.load(block)
-        for stage in chain.stages:
-            stage()
-            slot += 1
-            slots[slot] = perf_counter_ns()
-        chain.pipeline.store(out)
-        if self._incoming is not None:
-            self._cross_over(self._incoming, block, out)
-        # what comes after the last stage is counted with it
-        last = slots[slot] = perf_counter_ns()
-        late = last - first > clock.deadline_ns
-        clock.misses += late
-        clock.hops += 1
+        chain = self.chain
+        late = self.clock.run_hop(chain.pipeline.load, chain.stages, self._finish, block, out)
         chain.guard_deadline(late)
+
+    def _finish(self, out: F32) -> None:
+        self.chain.pipeline.store(out)
+        if self._incoming is not None:
+            self._cross_over(self._incoming, self._block, out)
 
     def _cross_over(self, incoming: Chain, block: F32, out: F32) -> None:
         """Run the incoming pipeline beside the old one; once its history is full, fade over and drop the old one."""

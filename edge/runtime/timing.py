@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from time import perf_counter_ns
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.telemetry.snapshot import Percentiles
+
+F32 = NDArray[np.float32]
 
 RING_HOPS = 16384
 """hops kept for the statistics thread: 32 s of the shortest hop, 131 s of the usual one"""
@@ -17,9 +20,9 @@ RING_HOPS = 16384
 class HopClock:
     """Time stamps of the latest hops, in a ring that one thread writes and another copies.
 
-    Row layout: one stamp before the first stage, then one after each stage (int64, perf_counter_ns). The audio thread
-    writes through `slots`, a flat view, so that a stamp costs one integer store; it publishes a row by raising
-    `hops`. `misses` counts hops whose processing took longer than `deadline_ns`.
+    Row layout: one stamp before the first stage, then one after each stage (int64, perf_counter_ns), written through
+    a flat view, so that a stamp costs one integer store. A row is published by raising `hops`. `misses` counts hops
+    whose processing took longer than `deadline_ns`.
     """
 
     def __init__(self, stage_names: Sequence[str], deadline_ns: int, ring_hops: int = RING_HOPS) -> None:
@@ -28,9 +31,36 @@ class HopClock:
         self.ring_hops = ring_hops
         self.stride = len(self.stage_names) + 1
         self._ring: NDArray[np.int64] = np.zeros((ring_hops, self.stride), dtype=np.int64)
-        self.slots = self._ring.data.cast("B").cast("q")
+        self._slots = self._ring.data.cast("B").cast("q")
         self.hops = 0
         self.misses = 0
+
+    def run_hop(
+        self,
+        load: Callable[[F32], None],
+        stages: Sequence[Callable[[], None]],
+        finish: Callable[[F32], None],
+        block: F32,
+        out: F32,
+    ) -> bool:
+        """Process one hop with a stamp after each stage; loading counts with the first stage, finishing with the last.
+
+        Returns whether it took longer than the deadline.
+        """
+        slots = self._slots
+        slot = (self.hops % self.ring_hops) * self.stride
+        first = slots[slot] = perf_counter_ns()
+        load(block)
+        for stage in stages:
+            stage()
+            slot += 1
+            slots[slot] = perf_counter_ns()
+        finish(out)
+        last = slots[slot] = perf_counter_ns()
+        late = last - first > self.deadline_ns
+        self.misses += late
+        self.hops += 1
+        return late
 
     def since(self, start_hop: int) -> tuple[NDArray[np.int64], int]:
         """Copy of the durations of hops [start_hop, now): (hops, stages) ns, and the hop to continue from.
@@ -54,6 +84,7 @@ class DurationHistogram:
     def __init__(self) -> None:
         self._counts = np.zeros(self._BINS, dtype=np.int64)
         self.count = 0
+        self.sum_ns = 0
         self.max_ns = 0
 
     def add(self, durations_ns: NDArray[np.int64]) -> None:
@@ -62,6 +93,7 @@ class DurationHistogram:
         position = np.log(np.maximum(durations_ns, self._FLOOR_NS) / self._FLOOR_NS) / self._LOG_STEP
         self._counts += np.bincount(np.minimum(position.astype(np.int64), self._BINS - 1), minlength=self._BINS)
         self.count += int(durations_ns.size)
+        self.sum_ns += int(durations_ns.sum())
         self.max_ns = max(self.max_ns, int(durations_ns.max()))
 
     def quantile_ms(self, q: float) -> float:
