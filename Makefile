@@ -33,7 +33,7 @@ test: setup ## Run every test that needs no torch
 .PHONY: test-train
 test-train: setup ## Run the tests of training and export (torch; see docs/development.md for a CPU build)
 	@scripts/setup_train.sh
-	$(PYTHON_IN_VENV) -m pytest -ra -m train $(PYTEST_ARGS)
+	$(PYTHON_IN_VENV) -m pytest -ra tests/train $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: setup ## Check style, formatting and types
