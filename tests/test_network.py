@@ -140,10 +140,9 @@ def test_the_network_runs_every_n_hops_and_holds() -> None:
 
 
 @both
-@precisions
-def test_ten_minutes_of_digital_silence_then_speech(name: str, precision: str) -> None:
+def test_ten_minutes_of_digital_silence_then_speech(name: str) -> None:
     """Finite, and the state that silence leaves holds no denormals (they would slow every later step)."""
-    mask = make(name, precision)
+    mask = make(name)
     profile = PROFILES[name]
     silence = np.zeros(profile.bins, np.complex64)
     gain = np.zeros(profile.bins, np.float32)
