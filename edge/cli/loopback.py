@@ -11,7 +11,7 @@ from edge.audio.alsa_pcm import known_cards
 from edge.audio.loopback import EXPLANATION, LoopbackState, Roots, read_state, unavailable_sentence
 from edge.audio.loopback_setup import LoopbackSetup, sound_goes_through
 from edge.cli.devices import describe_loopback
-from edge.errors import DeviceError
+from edge.errors import DeviceError, UsageError
 
 
 def add_parser(subparsers: Any) -> None:
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace, roots: Roots = Roots()) -> int:  # noqa: B008 
             print(text, flush=True)
 
     if args.timer_card and not args.setup:
-        raise DeviceError("--timer-card only has a meaning together with --setup")
+        raise UsageError("--timer-card only has a meaning together with --setup")
     state = read_state(roots)
     if args.undo:
         say("Removing the loopback:")

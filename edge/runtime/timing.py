@@ -133,6 +133,10 @@ class RunStatistics:
             histogram.add(durations[:, index])
         return durations
 
+    def skip(self) -> None:
+        """Leave out what is new."""
+        self._next_hop = self._clock.hops
+
     def costs(self) -> tuple[Cost, dict[str, Cost]]:
         """(whole hop, per stage)."""
         return _cost(self.hop), {name: _cost(h) for name, h in self.stages.items()}

@@ -1,0 +1,92 @@
+"""`edge bench`: the time per hop against the deadline."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from edge.cli.common import plain_warnings, positive_seconds, print_json
+from edge.errors import UsageError
+
+
+def add_parser(subparsers: Any) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "bench",
+        help="measure the time per hop against the deadline",
+        description="Process synthetic audio as fast as it goes on one core and print the time per hop, stage by "
+        "stage. Without --config the array is a made-up circle.",
+    )
+    parser.add_argument("--config", metavar="FILE", help="measure this configuration")
+    parser.add_argument("--mics", metavar="N", type=int, help="microphones of the made-up array (default 4)")
+    parser.add_argument("--profile", choices=("assistant", "hearing"))
+    parser.add_argument("--beamformer", choices=("mvdr", "delay_sum", "none"))
+    parser.add_argument("--mask", choices=("network", "wiener", "spectral_subtraction", "bypass"))
+    parser.add_argument("--precision", choices=("int8", "float"), help="weights of the network")
+    parser.add_argument(
+        "--seconds", metavar="S", type=positive_seconds, default=20.0, help="audio to process (default 20)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    from edge.bench import measure, synthetic_config
+    from edge.config import load_config
+
+    plain_warnings()
+    overrides = {
+        "profile": args.profile,
+        "beamformer.kind": args.beamformer,
+        "mask.kind": args.mask,
+        "mask.precision": args.precision,
+    }
+    if args.config and args.mics is not None:
+        raise UsageError("--config already says how many microphones there are; leave out --mics")
+    mics = 4 if args.mics is None else args.mics
+    if not 1 <= mics <= 32:
+        raise UsageError(f"--mics is {mics}, expected from 1 to 32")
+    config = load_config(args.config, overrides) if args.config else synthetic_config(mics, overrides)
+    with _progress(args.seconds) as advance:
+        result = measure(config, args.seconds, progress=advance)
+    if args.json:
+        print_json(result)
+    else:
+        print(as_text(result))
+    return 0
+
+
+def as_text(result: dict[str, Any]) -> str:
+    """A result of edge.bench.measure as a table."""
+    precision = f" {result['precision']}" if result["precision"] else ""
+    names = ("p50", "p95", "p99", "p99_9", "max")
+    lines = [
+        f"{result['mics']} microphones, {result['beamformer']}, {result['mask']}{precision}, {result['profile']}: "
+        f"{result['hops']} hops of {result['deadline_ms']:g} ms",
+        f"{'time per hop, ms':<18}" + "".join(f"{name.replace('_', '.'):>9}" for name in names),
+    ]
+    for name, cost in (*result["stage_ms"].items(), ("whole hop", result["hop_ms"])):
+        lines.append(f"  {name:<16}" + "".join(f"{cost[key]:9.3f}" for key in names))
+    growth = "unknown" if result["rss_growth_kib"] is None else f"{result['rss_growth_kib']:.0f} KiB"
+    rss = "unknown" if result["rss_mib"] is None else f"{result['rss_mib']:.0f} MiB"
+    lines += [
+        f"deadline misses   {result['deadline_misses']} of {result['hops']}",
+        f"real-time factor  {result['real_time_factor']:.4f}",
+        f"memory            {rss} resident, growth {growth}, {result['python_block_growth']} interpreter objects",
+    ]
+    return "\n".join(lines)
+
+
+@contextlib.contextmanager
+def _progress(seconds: float) -> Iterator[Callable[[float], None]]:
+    """A bar on standard error, if a person is there to see it."""
+    if not sys.stderr.isatty():
+        yield lambda done: None
+        return
+    from tqdm import tqdm
+
+    layout = "{percentage:3.0f}%|{bar}| {n:.0f} of {total:.0f} s of audio"
+    with tqdm(total=seconds, bar_format=layout, leave=False) as bar:
+        yield lambda done: bar.update(done - bar.n) and None

@@ -1,0 +1,230 @@
+"""`edge enhance`: a sound file through the very same pipeline as live audio."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge.cli.common import add_config_or_board, config_of, plain_warnings, print_json, say
+from edge.errors import AudioFileError, UsageError
+
+if TYPE_CHECKING:
+    from edge.audio.wav_source import WavSource
+    from edge.config.schema import Config
+
+_OUTPUTS = {"listen": ["listen"], "asr": ["asr"], "both": ["listen", "asr"]}
+_FORMATS = {
+    "PCM_24": "S24_3LE",
+    "PCM_32": "S32_LE",
+    "FLOAT": "FLOAT_LE",
+    "DOUBLE": "FLOAT_LE",
+}
+"""subtype of the input -> format of the output; anything else, 8 bits and lossy ones among them, becomes 16 bits"""
+
+
+def add_parser(subparsers: Any) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "enhance",
+        help="enhance a sound file through the very same pipeline",
+        description="Enhance a recording. The output has the length and rate of the input and is aligned with it to "
+        "the sample. A mono file needs neither --config nor --board and goes through the mask without a beamformer.",
+    )
+    parser.add_argument(
+        "input", metavar="IN", help="sound file (WAV, FLAC, OGG), one channel per letter of array.roles"
+    )
+    parser.add_argument("output_file", metavar="OUT", help="sound file to write, .wav or .flac; replaced when complete")
+    add_config_or_board(parser, "with the array of the recording")
+    parser.add_argument("--azimuth", metavar="DEG", type=float, help="look direction, counter-clockwise from the front")
+    parser.add_argument("--elevation", metavar="DEG", type=float, help="look direction above the plane of the array")
+    parser.add_argument("--beamformer", choices=("mvdr", "delay_sum", "none"))
+    parser.add_argument("--mask", choices=("network", "wiener", "spectral_subtraction", "bypass"))
+    parser.add_argument("--model", metavar="NAME", help="shipped model, or path of a manifest (.json)")
+    parser.add_argument("--floor-db", metavar="DB", type=float, help="least gain of the listen output")
+    parser.add_argument(
+        "--output",
+        choices=tuple(_OUTPUTS),
+        default="listen",
+        help="what to write: listen (beam and mask), asr (beam only), or both as two channels",
+    )
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    from edge.audio.wav_source import WavSource
+    from edge.offline import Enhancer
+
+    plain_warnings()
+    source_path, target_path = Path(args.input), Path(args.output_file)
+    probe = WavSource(source_path)
+    probe.open()
+    channels, rate_hz = probe.channels, probe.file_rate_hz
+    probe.close()
+    if target_path.exists() and os.path.samefile(source_path, target_path):
+        raise UsageError(f"{target_path} is both input and output; write to another file")
+    config = _config(args, channels)
+    enhancer = Enhancer(config, rate_hz)
+    source = WavSource(source_path, rate_hz=rate_hz)
+    started_s = time.perf_counter()
+    _write(source, enhancer, target_path, len(config.output.channels))
+    if source.warning:
+        say(f"warning: {source.warning}")
+    report = {
+        "input": str(source_path),
+        "output": str(target_path),
+        "rate_hz": rate_hz,
+        "channels": channels,
+        "outputs": list(config.output.channels),
+        "profile": config.profile,
+        "beamformer": config.beamformer.kind,
+        "azimuth_deg": config.beamformer.azimuth_deg,
+        "elevation_deg": config.beamformer.elevation_deg,
+        "mask": config.mask.kind,
+        "model": _model(enhancer.estimator),
+        "gain_floor_db": config.mask.floor_db,
+        "warning": source.warning or None,
+        "wall_s": time.perf_counter() - started_s,
+        **enhancer.report(),
+    }
+    if args.json:
+        print_json(report)
+    else:
+        _print(report)
+    return 0
+
+
+def _config(args: argparse.Namespace, channels: int) -> Config:
+    """The configuration for a file of so many channels. Raises ConfigError, UsageError or AudioFileError."""
+    overrides = {
+        "beamformer.kind": args.beamformer,
+        "beamformer.azimuth_deg": args.azimuth,
+        "beamformer.elevation_deg": args.elevation,
+        "mask.kind": args.mask,
+        "mask.model": args.model,
+        "mask.floor_db": args.floor_db,
+        "output.channels": _OUTPUTS[args.output],
+    }
+    named = args.config or args.board
+    if channels == 1 and (args.azimuth is not None or args.elevation is not None):
+        raise UsageError(f"{args.input} has 1 channel, so there is no direction to look into; leave out the angles")
+    if channels == 1 and args.beamformer not in (None, "none"):
+        raise UsageError(f"{args.input} has 1 channel, so there is nothing to beamform; leave out --beamformer")
+    if channels > 1 and not named:
+        raise UsageError(
+            f"{args.input} has {channels} channels; name the array with --config or --board"
+        )
+    config = config_of(args, overrides, {"output": {"kind": "null"}})
+    roles, mics = config.array.roles, len(config.array.positions_m)
+    if channels == len(roles):
+        return config
+    if channels == 1:
+        say(f"{args.input} has 1 channel, so the beamformer of {named} is left out")
+        array = dataclasses.replace(config.array, positions_m=((0.0, 0.0, 0.0),), roles="M", gains_db=())
+        beamformer = dataclasses.replace(config.beamformer, kind="none")
+        return dataclasses.replace(config, array=array, beamformer=beamformer)
+    if channels == mics:
+        say(
+            f"{args.input} has {channels} channels of {len(roles)} ({roles}), taken for the {mics} microphones in order"
+        )
+        return dataclasses.replace(config, array=dataclasses.replace(config.array, roles="M" * mics))
+    raise AudioFileError(
+        f"{args.input} has {channels} channels, but the array of {named} captures {len(roles)} (roles {roles}); "
+        "give the configuration or board that recorded it"
+    )
+
+
+def _write(source: WavSource, enhancer: Any, target_path: Path, outputs: int) -> None:
+    """Enhance all of `source` into a file that appears under its name only when it is complete."""
+    import numpy as np
+
+    from edge.audio.wav_sink import WavSink
+
+    source.open()
+    with contextlib.closing(source), _temporary(target_path) as path, _progress(source) as advance:
+        sink = WavSink(path, source.rate_hz, outputs, _format(Path(source.path), target_path))
+        sink.open()
+        try:
+            block = np.zeros((source.rate_hz, source.channels), np.float32)
+            while got := source.read(block):
+                sink.write(enhancer.push(block[:got]))
+                advance(got)
+            sink.write(enhancer.flush())
+        finally:
+            sink.close()
+
+
+def _format(source_path: Path, target_path: Path) -> str:
+    import soundfile
+
+    format_ = _FORMATS.get(soundfile.info(source_path).subtype, "S16_LE")
+    fits = target_path.suffix.lower() != ".flac" or format_ in ("S16_LE", "S24_3LE")
+    return format_ if fits else "S24_3LE"
+
+
+@contextlib.contextmanager
+def _temporary(target_path: Path) -> Iterator[Path]:
+    """A path beside `target_path` that takes its name in the end, or goes away."""
+    if target_path.suffix.lower() not in (".wav", ".flac"):
+        raise UsageError(f"{target_path}: expected an output name that ends in .wav or .flac")
+    if target_path.is_dir():
+        raise UsageError(f"{target_path} is a folder; expected the name of a file to write")
+    folder = target_path.parent
+    if not folder.is_dir():
+        raise AudioFileError(f"{target_path}: the folder {folder} does not exist; create it first")
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{target_path.stem}-", suffix=target_path.suffix, dir=folder)
+    except OSError as error:
+        raise AudioFileError(f"{target_path}: cannot be written ({error.strerror})") from error
+    os.close(handle)
+    # a temporary file is private, the result gets the rights any new file gets
+    umask = os.umask(0)
+    os.umask(umask)
+    os.chmod(name, 0o666 & ~umask)
+    try:
+        yield Path(name)
+        os.replace(name, target_path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+
+
+@contextlib.contextmanager
+def _progress(source: WavSource) -> Iterator[Any]:
+    """A bar in seconds of audio on standard error, if a person is there to see it."""
+    if not sys.stderr.isatty():
+        yield lambda frames: None
+        return
+    from tqdm import tqdm
+
+    layout = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f} of {total:.0f} s, {remaining} left"
+    with tqdm(total=source.frames / source.rate_hz, desc=source.path.name, bar_format=layout, leave=False) as bar:
+        yield lambda frames: bar.update(frames / source.rate_hz)
+
+
+def _model(estimator: object) -> str | None:
+    manifest = getattr(estimator, "manifest", None)
+    return str(manifest.name) if manifest else None
+
+
+def _print(report: dict[str, Any]) -> None:
+    hop = report["hop_ms"]
+    seconds = report["hops"] * report["deadline_ms"] / 1000.0
+    print(f"{report['output']}: {seconds:.2f} s, {' and '.join(report['outputs'])}, {report['rate_hz']} Hz")
+    beam = (
+        f"{report['beamformer']} towards {report['azimuth_deg']:g} deg" if report["channels"] > 1 else "no beamformer"
+    )
+    print(f"  {beam}, mask {report['mask']}" + (f" ({report['model']})" if report["model"] else ""))
+    if report["snr_in_db"] is not None:
+        print(f"  SNR estimate {report['snr_in_db']:.1f} dB in, {report['snr_out_db']:.1f} dB out (listen)")
+    levels = ", ".join(f"{level:.1f}" for level in report["level_in_dbfs"])
+    print(f"  level in {levels} dBFS, out " + ", ".join(f"{level:.1f}" for level in report["level_out_dbfs"]))
+    print(f"  {hop['p50']:.3f} ms per hop of {report['deadline_ms']:g} ms (p99 {hop['p99']:.3f})", end="")
+    print(f", {report['real_time_factor']:.4f} of real time")
