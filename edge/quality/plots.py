@@ -110,24 +110,20 @@ def draw_levels(axes: Axes, tracks: Sequence[tuple[str, ArrayLike, str]], rate_h
     axes.set_ylim(-85, -10)
 
 
-def draw_hop_histogram(
-    axes: Axes, edges_ms: ArrayLike, counts: ArrayLike, deadline_ms: float, marks_ms: dict[str, float]
-) -> None:
-    """Processing time of one hop on logarithmic axes, with percentiles and the deadline as lines."""
-    edges, count = np.asarray(edges_ms, dtype=np.float64), np.asarray(counts, dtype=np.float64)
-    axes.stairs(np.maximum(count, 0.5), edges, baseline=0.5, fill=True, color=AFTER, alpha=0.85, lw=0)
-    axes.set(xscale="log", yscale="log")
-    axes.set_xlim(min(edges[0], 0.05), deadline_ms * 1.9)
-    axes.set_ylim(0.5, max(count.max(initial=1.0), 1.0) * 12)
-    axes.axvline(deadline_ms, color=LATE, lw=1.8)
-    top = axes.get_ylim()[1]
-    axes.text(deadline_ms * 0.93, top * 0.75, f"deadline {deadline_ms:g} ms", color=LATE, ha="right", va="top")
-    for i, (name, value) in enumerate(marks_ms.items()):
-        axes.axvline(value, color=INK, lw=0.9, ls=(0, (3, 2)))
-        x, y, side = (value * 0.95, 0.75, "right") if i == 0 else (value * 1.05, 0.30 / 3.0 ** (i - 1), "left")
-        axes.text(x, top * y, f"{name} {value:.2f}", fontsize=9, ha=side)
-    axes.set_xticks([0.1, 0.2, 0.5, 1, 2, 5, 10], ["0.1", "0.2", "0.5", "1", "2", "5", "10"])
+def draw_hop_histogram(axes: Axes, hop_ms: ArrayLike, deadline_ms: float, marks_ms: dict[str, float]) -> None:
+    """Processing times (hops,) of single hops on logarithmic axes, with `marks_ms` and the deadline as lines."""
+    times_ms = np.asarray(hop_ms, dtype=np.float64)
+    low_ms = min(0.05, 0.8 * float(times_ms.min(initial=0.05)))
+    high_ms = max(1.6 * deadline_ms, 1.2 * float(times_ms.max(initial=deadline_ms)))
+    count, edges_ms = np.histogram(times_ms, np.geomspace(low_ms, high_ms, 110))
+    axes.stairs(np.maximum(count, 0.5), edges_ms, baseline=0.5, fill=True, color=AFTER, alpha=0.85, lw=0)
+    axes.set(xscale="log", yscale="log", xlim=(low_ms, high_ms), ylim=(0.5, 3.0 * max(int(count.max(initial=1)), 1)))
+    axes.axvline(deadline_ms, color=LATE, lw=1.8, label=f"deadline {deadline_ms:g} ms")
+    for (name, value), style in zip(marks_ms.items(), ("-", "--", ":"), strict=False):
+        axes.axvline(value, color=INK, lw=1.1, ls=style, label=f"{name} {value:.2f} ms")
+    ticks = [t for t in (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0) if low_ms <= t <= high_ms]
     axes.minorticks_off()
+    axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
     axes.set(title="Time per hop", xlabel="ms", ylabel="hops")
 
 
@@ -171,21 +167,12 @@ def draw_beam_pattern(
     axes.set_theta_zero_location("N")
     axes.set_rlim(floor_db, 8.0)
     axes.set_rticks([-20.0, -10.0, 0.0], ["-20", "-10", "0 dB"], fontsize=8)
-    axes.set_rlabel_position(157.0)
+    axes.set_rlabel_position(200.0)
     axes.set_thetagrids(range(0, 360, 45), [f"{a if a <= 180 else a - 360}°" for a in range(0, 360, 45)], fontsize=8)
     axes.grid(color=GRID)
     axes.spines["polar"].set_color(GRID)
     for label, (azimuth_deg, colour) in marks_deg.items():
-        axes.annotate(
-            label,
-            xy=(np.radians(azimuth_deg), 8.0),
-            xytext=(np.radians(azimuth_deg), 15.0),
-            color=colour,
-            fontsize=9,
-            fontweight="bold",
-            ha="left" if -180 < azimuth_deg < 0 else "right",
-            va="center",
-            annotation_clip=False,
-            arrowprops={"arrowstyle": "-|>", "color": colour, "lw": 1.4},
-        )
+        angle = np.radians(azimuth_deg)
+        axes.plot([angle, angle], [floor_db, 8.0], color=colour, lw=1.2, ls=(0, (4, 2)))
+        axes.plot([angle], [8.0], color=colour, marker="o", ms=9, clip_on=False, ls="none", label=label, zorder=5)
     axes.set_title("Beam, seen from above")
