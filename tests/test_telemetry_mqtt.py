@@ -10,6 +10,7 @@ from telemetry_samples import RecordingController, make_snapshot, wait_until
 
 from edge.config.schema import MqttConfig, TelemetryConfig
 from edge.errors import TelemetryError
+from edge.telemetry import connection
 from edge.telemetry.connection import make_client, probe_broker, unencrypted_sentence, unreachable_sentence
 from edge.telemetry.events import Event
 from edge.telemetry.mqtt import MqttTelemetry
@@ -40,14 +41,14 @@ class Server:
     def _run(self):
         while True:
             try:
-                connection, _ = self._socket.accept()
+                client, _ = self._socket.accept()
             except OSError:
                 return
-            self.connections.append(connection)
+            self.connections.append(client)
             if self.close_at_once:
-                connection.close()
+                client.close()
             elif self.greeting:
-                connection.sendall(self.greeting)
+                client.sendall(self.greeting)
 
     def __enter__(self):
         self._thread.start()
@@ -56,8 +57,8 @@ class Server:
     def __exit__(self, *_):
         self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
-        for connection in self.connections:
-            connection.close()
+        for client in self.connections:
+            client.close()
         self._thread.join(5)
 
 
@@ -289,6 +290,20 @@ def test_a_broker_that_never_reads_costs_no_memory_and_no_time(greeting, with_ev
     wait_until(lambda: not any(t.name.startswith("paho") for t in threading.enumerate()), what="the end of the thread")
 
 
+def test_a_stalled_broker_is_left_and_told(monkeypatch):
+    monkeypatch.setattr(connection, "KEEPALIVE_S", 1)
+    warnings = []
+    with Server(greeting=CONNACK_ACCEPTED) as server:
+        telemetry = MqttTelemetry(config_for(server.port), RecordingController(), warnings.append)
+        telemetry.open()
+        wait_until(lambda: len(server.connections) >= 2, 20, "another connection")
+        telemetry.close()
+    assert warnings[0] == (
+        f"the MQTT broker at 127.0.0.1:{server.port} stopped answering; look into the broker's log and load, "
+        "or check the network"
+    )
+
+
 def test_close_is_bounded_while_nothing_listens():
     warnings = []
     telemetry = MqttTelemetry(config_for(closed_port()), RecordingController(), warnings.append)
@@ -308,12 +323,12 @@ def test_thrown_out_again_and_again_names_the_device_name():
         def _run(self):
             while True:
                 try:
-                    connection, _ = self._socket.accept()
+                    client, _ = self._socket.accept()
                 except OSError:
                     return
-                connection.sendall(CONNACK_ACCEPTED)
-                connection.recv(4096)
-                connection.close()
+                client.sendall(CONNACK_ACCEPTED)
+                client.recv(4096)
+                client.close()
 
     warnings = []
     with Impatient() as server:

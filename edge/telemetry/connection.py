@@ -155,6 +155,11 @@ def silent_sentence(mqtt: MqttConfig) -> str:
     return f"{broker_name(mqtt)} took the connection but did not answer as an MQTT broker{hint}"
 
 
+def stalled_sentence(mqtt: MqttConfig) -> str:
+    """The broker had accepted the connection and then stopped answering."""
+    return f"{broker_name(mqtt)} stopped answering; look into the broker's log and load, or check the network"
+
+
 def thrown_out_sentence(mqtt: MqttConfig, device: str) -> str:
     """The broker accepts and soon closes the connection, again and again."""
     return (

@@ -212,6 +212,8 @@ class MqttTelemetry:
             return
         if not self._answered:
             self._warn(connection.silent_sentence(self._mqtt))
+        elif reason.getName() == "Keep alive timeout":
+            self._warn(connection.stalled_sentence(self._mqtt))
         elif was_connected:
             # Two devices of one name throw each other out for ever; an MQTT 3.1.1 broker gives no reason for it.
             short = time.monotonic() - self._connected_at_s < SHORT_CONNECTION_S
