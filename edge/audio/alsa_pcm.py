@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from edge.audio.sample_format import sample_format
 from edge.errors import DeviceError
 
 PROC_ASOUND = Path("/proc/asound")
@@ -110,7 +109,7 @@ def open_pcm(request: PcmRequest, opener: OpenPcm | None = None) -> Pcm:
             device=request.device,
             rate=request.rate_hz,
             channels=request.channels,
-            format=getattr(alsa, "PCM_FORMAT_" + sample_format(request.format).name),
+            format=getattr(alsa, "PCM_FORMAT_" + request.format),
             periodsize=request.period_frames,
             periods=request.periods,
         )

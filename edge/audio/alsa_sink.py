@@ -75,10 +75,10 @@ class AlsaPlayback:
         room = self._pcm.avail()
         return 0 if room < 0 else max(self.buffer_frames - room, 0)  # negative: it has run dry
 
-    def close(self) -> None:
+    def close(self, drain: bool) -> None:
         # closing a non-blocking PCM throws away what is queued
         deadline_ns = self._clock.now_ns() + (self.buffer_frames + self.period_frames) * SECOND_NS // self._rate_hz
-        while self.queue_frames() > 0 and self._clock.now_ns() < deadline_ns:
+        while drain and self.queue_frames() > 0 and self._clock.now_ns() < deadline_ns:
             self._clock.sleep_until_ns(self._clock.now_ns() + 2_000_000)
         try:
             self._pcm.close()

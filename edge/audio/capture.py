@@ -75,6 +75,11 @@ class DeviceSource:
         self._device = self.open_device()
         self.latency_frames = self._device.latency_frames
 
+    @property
+    def connected(self) -> bool:
+        """Whether the device is open; False from its loss to its return."""
+        return self._device is not None
+
     def close(self) -> None:
         device, self._device = self._device, None
         if device is not None:
@@ -115,7 +120,9 @@ class DeviceSource:
         elif not frames:
             self._lose("gives no sound")
             return
-        self._heard = True
+        if not self._heard:
+            self._heard = True
+            self._backoff.succeeded()
         self._edge_ns = edge_ns
         self._fetched = frames
 
@@ -134,8 +141,9 @@ class DeviceSource:
     def _lose(self, why: str) -> None:
         self.last_error = why
         self._fetched = 0
+        if not self._heard:  # opened and gave nothing: as good as not opened
+            self._backoff.failed(self._clock.now_ns())
         self._heard = False
-        self._backoff.due_ns = self._clock.now_ns()  # the first attempt is at once
         self.close()
 
     def _idle(self, rest: Block) -> int:
@@ -163,7 +171,6 @@ class DeviceSource:
             self.last_error = str(error)
             self._backoff.failed(self._clock.now_ns())
             return False
-        self._backoff.succeeded()
         self.reopens += 1
         self.latency_frames = self._device.latency_frames
         now_ns = self._clock.now_ns()

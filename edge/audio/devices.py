@@ -9,7 +9,7 @@ from typing import Any
 
 from edge.audio.alsa_pcm import PROC_ASOUND, import_alsaaudio
 from edge.audio.loopback import Roots, read_state
-from edge.audio.portaudio import portaudio_devices
+from edge.audio.portaudio_devices import portaudio_devices
 from edge.errors import EdgeError
 
 _PLUGINS = re.compile(

@@ -8,13 +8,10 @@ from edge.audio.alsa_pcm import PROC_ASOUND, card_of
 from edge.audio.alsa_sink import AlsaSink
 from edge.audio.alsa_source import AlsaSource
 from edge.audio.base import Sink, Source
+from edge.audio.capture import DeviceSource
 from edge.audio.clock_lock import ClockLock
 from edge.audio.loopback import timer_card
-from edge.audio.null_sink import NullSink
-from edge.audio.portaudio import PortAudioSink, PortAudioSource
 from edge.audio.resample import ResampledSink, ResampledSource
-from edge.audio.wav_sink import WavSink
-from edge.audio.wav_source import WavSource
 from edge.config.schema import Config
 from edge.profiles import PROFILES
 
@@ -26,10 +23,14 @@ def make_source(config: Config) -> Source:
     profile, given = PROFILES[config.profile], config.input
     channels = len(config.array.roles)
     if given.kind == "file":
+        from edge.audio.wav_source import WavSource  # brings libsndfile, which live capture does not need
+
         return WavSource(given.path, channels, profile.rate_hz, realtime=given.realtime, loop=given.loop)
     period = given.period_frames or _hop_at(config, given.rate_hz)
-    source: AlsaSource | PortAudioSource
+    source: DeviceSource
     if given.kind == "portaudio":
+        from edge.audio.portaudio import PortAudioSource
+
         source = PortAudioSource(given.device, given.rate_hz, channels, period, given.periods)
     else:
         source = AlsaSource(given.device, given.rate_hz, channels, given.format, period, given.periods)
@@ -41,15 +42,21 @@ def make_sink(config: Config) -> Sink:
     profile, given = PROFILES[config.profile], config.output
     channels = len(given.channels)
     if given.kind == "null":
+        from edge.audio.null_sink import NullSink
+
         return NullSink(profile.rate_hz, channels)
     period = _hop_at(config, given.rate_hz)
     paces = config.input.kind == "file" and not config.input.realtime
     sink: Sink
     lock = None
     if given.kind == "file":
+        from edge.audio.wav_sink import WavSink
+
         sink = WavSink(given.path, given.rate_hz, channels, given.format)
     else:
         if given.kind == "portaudio":
+            from edge.audio.portaudio import PortAudioSink
+
             # the schema's default is the name of an ALSA loopback
             device = "default" if given.device.startswith("hw:") else given.device
             sink = PortAudioSink(device, given.rate_hz, channels, period, given.periods, paces)

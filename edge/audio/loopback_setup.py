@@ -10,10 +10,6 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
-from edge.audio.alsa_sink import AlsaSink
-from edge.audio.alsa_source import AlsaSource
 from edge.audio.loopback import (
     CARD,
     MODPROBE_FILE,
@@ -93,12 +89,17 @@ class LoopbackSetup:
 
 def sound_goes_through(seconds: float = 1.0, rate_hz: int = 16000) -> str:
     """Play noise into the loopback and record it at the other end. Empty when it came through, else why not."""
+    import numpy as np
+
+    from edge.audio.alsa_sink import AlsaSink
+    from edge.audio.alsa_source import AlsaSource
+
     hop = 128
     sink = AlsaSink(f"hw:CARD={CARD},DEV=0", rate_hz, 2, period_frames=hop)
     source = AlsaSource(f"hw:CARD={CARD},DEV=1", rate_hz, 2, period_frames=hop)
     rng = np.random.default_rng(0)
-    sent = np.round(rng.uniform(-0.5, 0.5, (int(seconds * rate_hz) // hop * hop, 2)) * 32768).astype(np.float32) / 32768
-    heard = np.zeros_like(sent)
+    sent = (rng.integers(-16384, 16384, (int(seconds * rate_hz) // hop * hop, 2)) / 32768).astype(np.float32)
+    heard = np.zeros(sent.shape, np.float32)
     try:
         sink.open()
         source.open()
@@ -112,7 +113,7 @@ def sound_goes_through(seconds: float = 1.0, rate_hz: int = 16000) -> str:
         sink.close()
     # wherever a piece of the sent noise turns up, unchanged in both channels, the rest is a matter of delay
     piece = sent[:16]
-    for first in np.flatnonzero(heard[:-16, 0] == piece[0, 0]):
-        if np.array_equal(heard[first : first + 16], piece):
-            return ""
+    starts = np.flatnonzero(heard[:-16, 0] == piece[0, 0])
+    if any(np.array_equal(heard[n : n + 16], piece) for n in starts):
+        return ""
     return "what was played on one end did not come out at the other"

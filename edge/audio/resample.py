@@ -227,4 +227,4 @@ class ResampledSink:
         queue_frames = getattr(self.inner, "queue_frames", None)
         level = queue_frames() if queue_frames else -1
         ratio = self._lock.update(frames, level, self.inner.underruns + self.inner.dropped_frames)
-        self._resampler.step = self._resampler.nominal_step / ratio
+        self._resampler.step = 1.0 / ratio

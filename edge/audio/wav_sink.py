@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
 from edge.audio.base import Block
 from edge.audio.riff import LARGEST_DATA_BYTES, wav_header
@@ -14,6 +13,8 @@ from edge.audio.sample_format import Encoder
 from edge.errors import AudioFileError
 
 HEADER_EVERY_S = 1.0
+_WRITE_ERRORS = (OSError, RuntimeError)
+"""libsndfile's errors are RuntimeErrors"""
 _FLAC_SUBTYPES = {"S16_LE": "PCM_16", "S24_3LE": "PCM_24"}
 
 
@@ -51,7 +52,7 @@ class WavSink:
         self.warning = ""
         try:
             self._writer = (_Flac if self._flac else _Wav)(self.path, self.rate_hz, self.channels, self.format)
-        except (OSError, soundfile.LibsndfileError) as error:
+        except _WRITE_ERRORS as error:
             raise AudioFileError(f"{self.path}: cannot be written ({_reason(error)})") from error
 
     def write(self, block: Block) -> None:
@@ -59,7 +60,7 @@ class WavSink:
             return
         try:
             self._writer.write(block)
-        except (OSError, soundfile.LibsndfileError) as error:
+        except _WRITE_ERRORS as error:
             self.dropped_frames += len(block)
             self.warning = self._short(_reason(error))
 
@@ -69,7 +70,7 @@ class WavSink:
             return
         try:
             writer.close()
-        except (OSError, soundfile.LibsndfileError) as error:
+        except _WRITE_ERRORS as error:
             self.warning = self.warning or self._short(_reason(error))
         if self.warning:
             raise AudioFileError(self.warning)
@@ -80,9 +81,8 @@ class WavSink:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, soundfile.LibsndfileError):
-        return error.error_string.strip().rstrip(".")
-    return getattr(error, "strerror", "") or str(error)
+    said = getattr(error, "strerror", "") or getattr(error, "error_string", "") or str(error)
+    return said.strip().rstrip(".")
 
 
 class _Wav:
@@ -133,6 +133,8 @@ class _Flac:
     def __init__(self, path: Path, rate_hz: int, channels: int, format: str) -> None:
         if format not in _FLAC_SUBTYPES:
             raise OSError(0, f"FLAC holds {' and '.join(_FLAC_SUBTYPES)}, not {format}")
+        import soundfile  # only here: a daemon that writes no FLAC does not need it
+
         self._wide = format == "S24_3LE"
         self._file = soundfile.SoundFile(path, "w", rate_hz, channels, _FLAC_SUBTYPES[format], format="FLAC")
 

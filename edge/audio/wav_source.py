@@ -16,6 +16,13 @@ from edge.errors import AudioFileError
 CHUNK_FRAMES = 4096
 
 
+class _Forward(soundfile.SoundFile):
+    """soundfile seeks to where it is after every read, which fails in a damaged FLAC whose sound could be read."""
+
+    def seekable(self) -> bool:
+        return False
+
+
 class WavSource:
     """Source that reads a sound file. See Source for the attributes; nothing is ever lost, so its counts stay 0.
 
@@ -84,7 +91,7 @@ class WavSource:
         if path.stat().st_size == 0:
             raise AudioFileError(f"{path}: is empty (0 bytes); expected a sound file")
         try:
-            file = soundfile.SoundFile(path)
+            file = _Forward(path)
         except soundfile.LibsndfileError as error:
             raise AudioFileError(
                 f"{path}: is no sound file that can be read ({error.error_string.strip().rstrip('.')}); expected WAV, "
