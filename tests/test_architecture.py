@@ -38,7 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pipeline": LEAVES | BLOCKS,
     "runtime": LEAVES | BLOCKS | CONFIG | EXPLAINING | RIM | {"pipeline"},
     "offline": LEAVES | BLOCKS | CONFIG | {"pipeline", "runtime"},
-    "bench": LEAVES | BLOCKS | CONFIG | {"pipeline", "runtime"},
+    "bench": LEAVES | BLOCKS | CONFIG | RIM | {"pipeline", "runtime"},
     "quality": LEAVES | BLOCKS | CONFIG | {"pipeline"},
     "demo": LEAVES | BLOCKS | CONFIG | EXPLAINING | RIM | {"pipeline", "runtime", "quality"},
     "__main__": {"cli"},
