@@ -66,6 +66,8 @@ class VerboseLine:
         """Nothing to open."""
 
     def publish(self, snapshot: Snapshot) -> None:
+        if not snapshot.hops:
+            return
         snr = ", ".join(_number(value, " dB") for value in (snapshot.snr_in_db, snapshot.snr_out_db))
         level = ", ".join(_number(value, "") for value in (snapshot.level_in_dbfs[0], snapshot.level_out_dbfs[0]))
         hop = snapshot.hop_ms

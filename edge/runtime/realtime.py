@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import os
@@ -13,6 +14,7 @@ SWITCH_INTERVAL_S = 0.0005
 """how long a busy side thread may keep the interpreter lock from the audio thread (Python's default is 5 ms)"""
 
 MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT = 1, 2, 4
+MADV_DONTNEED = 4
 
 
 def settle_interpreter() -> None:
@@ -30,20 +32,46 @@ def release_interpreter() -> None:
     sys.setswitchinterval(0.005)
 
 
+def release_compiler() -> None:
+    """Give back the resident code of the compiler (some 50 MiB), which nothing uses once all kernels are loaded.
+
+    Only unwritten code pages are let go; should a kernel be compiled later after all, they come back from the file.
+    Has to come before `lock_memory`, which would hold them for good.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    with contextlib.suppress(OSError), open("/proc/self/maps", encoding="utf-8") as maps:
+        for line in maps:
+            if "libllvmlite" in line and line.split()[1] == "r-xp":
+                first, last = (int(address, 16) for address in line.split()[0].split("-"))
+                libc.madvise(first, last - first, MADV_DONTNEED)
+
+
+def memory_lock_refusal() -> str | None:
+    """None if memory can be locked without limit, or the warning that `lock_memory` would give. Changes nothing."""
+    return None if not sys.platform.startswith("linux") or _may_lock_all() else _memory_warning("limited")
+
+
 def lock_memory() -> str | None:
     """Keep every touched page in memory (mlockall). Returns None, or one warning naming the remedy."""
     if not sys.platform.startswith("linux"):
         return None
-    import resource
-
-    unlimited = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] == resource.RLIM_INFINITY or os.geteuid() == 0
     # Without ONFAULT every mapped library would be read in whole. With a finite limit FUTURE is left out: allocations
     # beyond the limit would then fail instead of merely staying unlocked.
-    flags = MCL_CURRENT | MCL_ONFAULT | (MCL_FUTURE if unlimited else 0)
+    flags = MCL_CURRENT | MCL_ONFAULT | (MCL_FUTURE if _may_lock_all() else 0)
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mlockall(flags) == 0:
-        return None
-    reason = os.strerror(ctypes.get_errno())
+    return None if libc.mlockall(flags) == 0 else _memory_warning(os.strerror(ctypes.get_errno()))
+
+
+def _may_lock_all() -> bool:
+    import resource
+
+    return os.geteuid() == 0 or resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] == resource.RLIM_INFINITY
+
+
+def _memory_warning(reason: str) -> str:
     return (
         f"memory is not locked ({reason}), so a swapped-out page can delay audio; set LimitMEMLOCK=infinity in the "
         "unit, or '@audio - memlock unlimited' in /etc/security/limits.d/edge.conf and log in again, "
