@@ -88,6 +88,8 @@ def power_ratio_db(speech: ArrayLike, noise: ArrayLike, active: ArrayLike | None
 def segmental_snr_db(reference: ArrayLike, estimate: ArrayLike, rate_hz: int = RATE_HZ) -> Score:
     """Mean of the per-frame SNR, each frame clamped to [-10, 35] dB; 30 ms Hann frames at a quarter of their length.
 
+    Frames in which the reference is digital silence have no SNR and are left out.
+
     Hansen and Pellom, "An effective quality evaluation protocol for speech enhancement algorithms", ICSLP 1998.
     """
     frame = int(0.03 * rate_hz)
@@ -99,8 +101,9 @@ def segmental_snr_db(reference: ArrayLike, estimate: ArrayLike, rate_hz: int = R
     index = starts[:, None] + np.arange(frame)
     signal = np.sum((r[index] * window) ** 2, axis=1)
     error = np.sum(((r - e)[index] * window) ** 2, axis=1)
-    tiny = 1e-30
-    return Score(float(np.mean(np.clip(10.0 * np.log10((signal + tiny) / (error + tiny)), -10.0, 35.0))))
+    spoken = signal > 0.0
+    ratio_db = 10.0 * np.log10(signal[spoken] / np.maximum(error[spoken], 1e-30))
+    return Score(float(np.mean(np.clip(ratio_db, -10.0, 35.0))))
 
 
 def si_sdr_db(reference: ArrayLike, estimate: ArrayLike) -> Score:
