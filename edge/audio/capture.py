@@ -11,8 +11,10 @@ from edge.errors import DeviceError
 
 STALL_MS = 500
 """a device that gives nothing for so long is taken for lost; sound servers deliver in bursts of up to 0.2 s"""
-START_MS = 1500
-"""the same before its first frames: some cards first have to start a clock"""
+START_MS = 3000
+"""the same before its first frames: some cards first have to start a clock, idle sound servers take 2 s"""
+START_STEP_MS = 100
+"""meanwhile silence goes out in steps of this"""
 LONGEST_GAP_S = 2.0
 """silence inserted for one loss at most: after a longer standstill nobody's timeline is saved by it"""
 
@@ -62,6 +64,7 @@ class DeviceSource:
         self._fetched = 0
         self._heard = False
         """whether the device gave anything since it was opened"""
+        self._opened_ns = 0
         self._edge_ns = 0
         """when the last frame handed in so far was captured; 0 before the first"""
 
@@ -105,24 +108,29 @@ class DeviceSource:
 
     def _fetch(self, device: CaptureDevice) -> None:
         if not self._edge_ns:
-            self._edge_ns = self._clock.now_ns()
+            self._edge_ns = self._opened_ns = self._clock.now_ns()
         try:
-            frames = device.fetch(STALL_MS if self._heard else START_MS)
+            frames = device.fetch(STALL_MS if self._heard else START_STEP_MS)
             backlog = device.backlog_frames()
         except DeviceLost as error:
             self._lose(str(error))
             return
-        edge_ns = self._clock.now_ns() - self._span_ns(backlog)
+        now_ns = self._clock.now_ns()
+        edge_ns = now_ns - self._span_ns(backlog)
         if device.lost:
             device.lost = False
             self.overruns += 1
             self._owe(edge_ns - self._edge_ns - self._span_ns(frames))
-        elif not frames:
+        elif frames:
+            if not self._heard:
+                self._heard = True
+                self._backoff.succeeded()
+        elif self._heard or now_ns - self._opened_ns > START_MS * 1_000_000:
             self._lose("gives no sound")
             return
-        if not self._heard:
-            self._heard = True
-            self._backoff.succeeded()
+        else:
+            self._owe(now_ns - self._edge_ns)
+            edge_ns = now_ns
         self._edge_ns = edge_ns
         self._fetched = frames
 
@@ -175,7 +183,7 @@ class DeviceSource:
         self.latency_frames = self._device.latency_frames
         now_ns = self._clock.now_ns()
         self._owe(now_ns - self._edge_ns)
-        self._edge_ns = now_ns
+        self._edge_ns = self._opened_ns = now_ns
         return True
 
     def _span_ns(self, frames: int) -> int:
