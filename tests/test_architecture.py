@@ -39,6 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "runtime": LEAVES | BLOCKS | CONFIG | EXPLAINING | RIM | {"pipeline"},
     "offline": LEAVES | BLOCKS | CONFIG | {"pipeline", "runtime"},
     "bench": LEAVES | BLOCKS | CONFIG | RIM | {"pipeline", "runtime"},
+    "diagnosis": LEAVES | BLOCKS | CONFIG | EXPLAINING | RIM | {"pipeline", "runtime", "bench"},
     "quality": LEAVES | BLOCKS | CONFIG | {"pipeline"},
     "demo": LEAVES | BLOCKS | CONFIG | EXPLAINING | RIM | {"pipeline", "runtime", "quality"},
     "__main__": {"cli"},

@@ -26,7 +26,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> int:
     from edge.bench import synthetic_config
     from edge.config import load_config
-    from edge.runtime.diagnosis import Finding, diagnose
+    from edge.diagnosis import Finding, diagnose
 
     plain_warnings()
     findings: list[Finding] = []
