@@ -88,9 +88,7 @@ for format in {formats}:
 def test_file_pcm_playback_is_bit_exact(tmp_path):
     data = raw_noise("S16_LE", 2, 1280)[0]
     np.save(tmp_path / "data.npy", data)
-    asoundrc = "".join(
-        f'pcm.out_{f} {{ type file slave.pcm null file "{f}.raw" format "raw" }}\n' for f in BYTES
-    )
+    asoundrc = "".join(f'pcm.out_{f} {{ type file slave.pcm null file "{f}.raw" format "raw" }}\n' for f in BYTES)
     done = run_alsa(PLAYBACK.format(formats=list(BYTES)), asoundrc, tmp_path)
     assert done.returncode == 0, done.stderr
     for format in BYTES:

@@ -41,7 +41,7 @@ def inner(x: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(("in_rate", "out_rate"), RATES)
 @pytest.mark.parametrize("frequency", [50.0, 1000.0, 3333.3, 6500.0])
 def test_sine_is_the_sine_at_the_other_rate(in_rate, out_rate, frequency):
-    got = inner(resample(0.5 * sine(frequency, in_rate), in_rate, out_rate)[: out_rate, 0])
+    got = inner(resample(0.5 * sine(frequency, in_rate), in_rate, out_rate)[:out_rate, 0])
     want = inner(0.5 * sine(frequency, out_rate)[:, 0])
     snr_db = 10 * np.log10(np.mean(want**2) / np.mean((got - want) ** 2))
     # 6.5 kHz is near the edge, where the gain has a ripple but no delay or distortion is allowed either
