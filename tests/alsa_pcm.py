@@ -1,7 +1,7 @@
 """For the audio tests: a sound card in virtual time with pyalsaaudio's contract, and real alsa-lib in a subprocess.
 
-FakeCard's samples say when they were captured, so a test can tell from the sound alone whether anything moved in time or
-between channels.
+FakeCard's samples say when they were captured, so a test can tell from the sound alone whether anything moved in time
+or between channels.
 """
 
 from __future__ import annotations

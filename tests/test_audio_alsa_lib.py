@@ -173,12 +173,12 @@ pcm.broken { type no_such_plugin }
 
 
 CASES = [
-    (dict(device="four", channels=4), ["opened"]),
-    (dict(device="four", channels=6), ['"four" offers 4 channels, not 6', "array.roles", "plughw:"]),
-    (dict(device="nobody", channels=2), ['no ALSA device "nobody"', "edge devices"]),
-    (dict(device="hw:CARD=Nobody", channels=2), ['no ALSA device "hw:CARD=Nobody"', "edge devices"]),
-    (dict(device="broken", channels=2), ['"broken"']),
-    (dict(device="wide", channels=2, format="FLOAT_LE"), ['"wide" offers the sample formats', "not FLOAT_LE"]),
+    ({"device": "four", "channels": 4}, ["opened"]),
+    ({"device": "four", "channels": 6}, ['"four" offers 4 channels, not 6', "array.roles", "plughw:"]),
+    ({"device": "nobody", "channels": 2}, ['no ALSA device "nobody"', "edge devices"]),
+    ({"device": "hw:CARD=Nobody", "channels": 2}, ['no ALSA device "hw:CARD=Nobody"', "edge devices"]),
+    ({"device": "broken", "channels": 2}, ['"broken"']),
+    ({"device": "wide", "channels": 2, "format": "FLOAT_LE"}, ['"wide" offers the sample formats', "not FLOAT_LE"]),
 ]
 
 

@@ -60,7 +60,7 @@ def test_short_reads_are_put_together():
 
 
 def test_blocks_of_any_length():
-    card, source = start()
+    _card, source = start()
     parts = []
     for length in (1, 7, 300, 128, 2000):
         block = np.zeros((length, CHANNELS), np.float32)
@@ -235,9 +235,9 @@ def test_read_after_close_and_close_twice():
 
 
 REFUSALS = {
-    "channels": (dict(channels=2), ["offers 2 channels, not 4", "array.roles"]),
-    "rate": (dict(rate=44100), ["44100", "not 16000 Hz", "input.rate_hz", "resamples"]),
-    "format": (dict(format_name="S32_LE"), ["S32_LE", "not S16_LE", "input.format"]),
+    "channels": ({"channels": 2}, ["offers 2 channels, not 4", "array.roles"]),
+    "rate": ({"rate": 44100}, ["44100", "not 16000 Hz", "input.rate_hz", "resamples"]),
+    "format": ({"format_name": "S32_LE"}, ["S32_LE", "not S16_LE", "input.format"]),
 }
 
 

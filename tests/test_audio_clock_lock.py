@@ -63,7 +63,7 @@ def test_hours_of_two_clocks(ppm, granularity):
 
 
 def test_clock_that_changes_with_temperature_is_followed():
-    least, greatest, corrections, lock = simulate(20, 1.0, 16, drift_step_ppm=40)
+    least, greatest, corrections, _lock = simulate(20, 1.0, 16, drift_step_ppm=40)
     assert least > 0
     assert greatest < BUFFER
     assert abs(np.mean(corrections[-300:]) - 60) < 5

@@ -188,7 +188,7 @@ def test_setup_installs_loads_and_shows_every_command(tmp_path):
 
 def test_setup_binds_the_clock(tmp_path):
     roots = system(tmp_path, loaded=True, cards=CARDS)
-    setup, commands, said = installer(roots, tmp_path)
+    setup, commands, _said = installer(roots, tmp_path)
     setup.setup("ArrayUAC10")
     text = (roots.etc / "modprobe.d/edge-aloop.conf").read_text()
     assert "options snd-aloop index=7 id=Loopback pcm_substreams=1 timer_source=hw:ArrayUAC10.0.1\n" in text

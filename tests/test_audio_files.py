@@ -209,7 +209,7 @@ def test_flac(tmp_path, format):
     sink.open()
     sink.write(data)
     sink.close()
-    got, rate = soundfile.read(tmp_path / "out.flac", dtype="float32")
+    got, _rate = soundfile.read(tmp_path / "out.flac", dtype="float32")
     np.testing.assert_array_equal(got, data)
     assert soundfile.info(tmp_path / "out.flac").subtype == FORMATS[format][0]
 

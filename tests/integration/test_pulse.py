@@ -267,7 +267,7 @@ def test_outlives_a_restart_of_the_sound_server(server, tmp_path):
         for one in successor:
             one.stop()
     assert done.returncode == 0, done.stderr
-    reopens, gap, slowest_s, why = json.loads(done.stdout.splitlines()[-1])
+    reopens, gap, _slowest_s, why = json.loads(done.stdout.splitlines()[-1])
     assert reopens >= 1
     assert gap > 0
     assert why
