@@ -1,4 +1,4 @@
-"""The clock lock: simulated crystals for hours, then the real source, resampler and sink on two cards in virtual time."""
+"""The clock lock: simulated crystals for hours, then real source, resampler and sink on cards in virtual time."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_source_to_sink_through_real_objects(capture_ppm, playback_ppm, out_rate
     """Three minutes: no underrun, nothing dropped, the drift found; without the lock it goes wrong."""
     glitches, drift_ppm = run_live(capture_ppm, playback_ppm, out_rate, locked=True)
     assert glitches == 0
-    assert drift_ppm == pytest.approx(playback_ppm - capture_ppm, abs=10)
+    assert drift_ppm == pytest.approx(playback_ppm - capture_ppm, abs=15)
 
 
 def test_the_same_without_the_lock_has_glitches():

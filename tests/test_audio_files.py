@@ -100,7 +100,7 @@ def test_unreadable_file(tmp_path):
     path.chmod(0)
     if os.access(path, os.R_OK):
         pytest.skip("this user may read everything")
-    with pytest.raises(AudioFileError, match="cannot be read|no sound file that can be read"):
+    with pytest.raises(AudioFileError, match=r"cannot be read|no sound file that can be read"):
         opened(path)
 
 

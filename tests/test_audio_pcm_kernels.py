@@ -96,5 +96,5 @@ def test_ring_wraps_at_every_position(name):
 
 
 def test_unknown_format():
-    with pytest.raises(DeviceError, match="S20_LE.*S16_LE, S24_3LE, S32_LE, FLOAT_LE"):
+    with pytest.raises(DeviceError, match=r"S20_LE.*S16_LE, S24_3LE, S32_LE, FLOAT_LE"):
         sample_format("S20_LE")

@@ -1,4 +1,4 @@
-"""ALSA playback on a card in virtual time: underruns, a full device, unplugging, pacing; never a wait in a live loop."""
+"""ALSA playback on a card in virtual time: underruns, a full device, unplugging, pacing; a live loop never waits."""
 
 from __future__ import annotations
 
