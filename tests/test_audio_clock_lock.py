@@ -126,7 +126,7 @@ def test_the_same_without_the_lock_has_glitches():
 def run_live(capture_ppm: float, playback_ppm: float, out_rate: int, locked: bool) -> tuple[int, float | None]:
     """AlsaSource to ResampledSink over AlsaSink for three minutes: (underruns + dropped frames, drift found)."""
     clock = VirtualClock()
-    clock.poll_ms = 4
+    clock.poll_ms = 5
     mic, speaker = FakeCard(clock, capture_ppm), FakeCard(clock, playback_ppm)
     hop_out = HOP * out_rate // RATE
     source = AlsaSource("hw:CARD=Mic", RATE, 1, opener=mic.open, clock=clock)
