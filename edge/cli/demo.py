@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 from pathlib import Path
 from typing import Any
 
+from edge.cli.common import plain_warnings, positive_seconds, say
 from edge.errors import EdgeError, UsageError
 
 
@@ -21,7 +21,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         "did. Ctrl-C ends early and still writes the results so far.",
     )
     parser.add_argument("--out", type=Path, default=Path("demo_out"), metavar="DIR", help="results (default: demo_out)")
-    parser.add_argument("--seconds", type=float, metavar="S", help="how long (default: the scene once)")
+    parser.add_argument("--seconds", type=positive_seconds, metavar="S", help="how long (default: the scene once)")
     parser.add_argument("--headless", action="store_true", help="no live meter (also when output is no terminal)")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON; no meter")
     parser.add_argument(
@@ -34,8 +34,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.seconds is not None and not 0.0 < args.seconds < math.inf:
-        raise UsageError(f"--seconds {args.seconds:g} is no length of time; expected a number above 0")
+    plain_warnings()
     try:
         args.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -53,9 +52,9 @@ def run(args: argparse.Namespace) -> int:
     config = demo_config(scene, out_wav, args.config, loop=seconds > scene_s)
     draw = not (args.headless or args.json) and sys.stdout.isatty() and _has("rich")
     if not draw:
-        _say(f"playing {seconds:.0f} s in real time through {config.beamformer.kind} and {config.mask.kind}")
-    live = run_live(config, args.out, seconds, draw, _say)
-    _say("measuring what came out")
+        say(f"playing {seconds:.0f} s in real time through {config.beamformer.kind} and {config.mask.kind}")
+    live = run_live(config, args.out, seconds, draw, say)
+    say("measuring what came out")
     return _results(args, scene, config, live, out_wav)
 
 
@@ -74,11 +73,11 @@ def _results(args: argparse.Namespace, scene: Any, config: Any, live: Any, out_w
         draw(args.out / "demo.png", scene, config, live, report)
         written.insert(2, "demo.png")
     else:
-        _say("no picture: matplotlib is not installed (pip install 'mic-edge[demo]')")
+        say("no picture: matplotlib is not installed (pip install 'mic-edge[demo]')")
     if args.json:
         print(json.dumps(report.summary, indent=2))
     else:
-        print(f"\n{reports.as_text(report.summary)}\n\nin {args.out}: {', '.join(written)}")
+        print(f"\n{reports.as_text(report.summary)}\n\nwritten to {args.out}:\n  " + "\n  ".join(written))
     return EdgeError.exit_code if live.summary.hops == 0 else 0
 
 
@@ -86,7 +85,3 @@ def _has(package: str) -> bool:
     import importlib.util
 
     return importlib.util.find_spec(package) is not None
-
-
-def _say(sentence: str) -> None:
-    print(f"edge: {sentence}", file=sys.stderr, flush=True)

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.config.load import config_from_dict, load_config
-from edge.config.schema import Config, InputConfig, MqttConfig, OutputConfig
+from edge.config.load import load_config
+from edge.config.schema import BeamformerConfig, Config, InputConfig, MqttConfig, OutputConfig
+from edge.decoding import read_toml
 from edge.demo.broker import EmbeddedBroker
 from edge.demo.bundled import MIX, Scene
 from edge.errors import TelemetryError
@@ -48,8 +49,10 @@ def demo_config(scene: Scene, out_wav: Path, file: Path | None, loop: bool) -> C
 
     What is kept of `file`: profile, beamformer kind, mask, post, runtime, MQTT port and prefix. Raises ConfigError.
     """
-    placeholder = {"array": {"board": scene.facts["board"]}, "input": {"kind": "file", "path": str(MIX)}}
-    config = load_config(file) if file else config_from_dict(placeholder)
+    config = load_config(file) if file else Config()
+    # the default beamformer depends on the array, and the array is the scene's
+    given = read_toml(file, "configuration file").get("beamformer", {}) if file else {}
+    kind = config.beamformer.kind if "kind" in given else BeamformerConfig().kind
     positions = tuple((float(x), float(y), float(z)) for x, y, z in scene.facts["positions_m"])
     mqtt = config.telemetry.mqtt
     return dataclasses.replace(
@@ -60,7 +63,7 @@ def demo_config(scene: Scene, out_wav: Path, file: Path | None, loop: bool) -> C
         input=InputConfig(kind="file", path=str(MIX), rate_hz=scene.rate_hz, realtime=True, loop=loop),
         output=OutputConfig(kind="file", path=str(out_wav), rate_hz=scene.rate_hz, channels=("listen", "asr")),
         beamformer=dataclasses.replace(
-            config.beamformer, azimuth_deg=scene.azimuth_deg, elevation_deg=scene.elevation_deg
+            config.beamformer, kind=kind, azimuth_deg=scene.azimuth_deg, elevation_deg=scene.elevation_deg
         ),
         telemetry=dataclasses.replace(
             config.telemetry,
