@@ -271,3 +271,61 @@ def test_outlives_a_restart_of_the_sound_server(server, tmp_path):
     assert reopens >= 1
     assert gap > 0
     assert why
+
+
+# The same as a laptop does it: PortAudio's blocking streams, here over its ALSA back end.
+PORTAUDIO = """
+import json, threading, time, numpy as np
+from edge.audio.portaudio import PortAudioSink, PortAudioSource
+from edge.errors import DeviceError
+data = np.load("data.npy")
+player = PortAudioSink("mic8_out", 16000, 8, period_frames=800, periods=8, paces=True)
+source = PortAudioSource("mic8_in", 16000, 8, period_frames=320, periods=16)
+source.open()
+player.open()
+def play():
+    for first in range(0, len(data), 800):
+        player.write(data[first : first + 800])
+thread = threading.Thread(target=play, daemon=True)
+thread.start()
+heard = np.zeros((4 * 16000 // 128 * 128, 8), np.float32)
+start = time.monotonic()
+for first in range(0, len(heard), 128):
+    assert source.read(heard[first : first + 128]) == 128
+spent = time.monotonic() - start
+np.save("heard.npy", heard)
+problems = []
+for make in (
+    lambda: PortAudioSource("nothing like it", 16000, 8),
+    lambda: PortAudioSource("mic", 16000, 8),
+    lambda: PortAudioSource("mic8_in", 16000, 90),
+):
+    try:
+        make().open()
+        problems.append("opened")
+    except DeviceError as error:
+        problems.append(str(error))
+print(json.dumps([source.reopens, len(heard) / spent, problems]))
+source.close()
+thread.join()
+player.close()
+"""
+
+
+def test_portaudio_blocking_streams(server, tmp_path):
+    pytest.importorskip("sounddevice", exc_type=OSError, reason="PortAudio is not installed (Debian: libportaudio2)")
+    data = numbered(5 * 16000, 8)
+    np.save(tmp_path / "data.npy", data)
+    # PortAudio only sees what has a hint
+    asoundrc = server.asoundrc().replace(" }\n", ' hint { show on description "null sink" } }\n')
+    done = run_alsa(PORTAUDIO, asoundrc, tmp_path, timeout_s=90)
+    assert done.returncode == 0, done.stderr
+    reopens, pace, problems = json.loads(done.stdout.splitlines()[-1])
+    got = piece_of(np.load(tmp_path / "heard.npy"), data)
+    assert len(got) > 8000
+    assert reopens == 0
+    assert 12000 < pace < 20000
+    missing, several, channels = problems
+    assert '"nothing like it" fits no PortAudio input device' in missing
+    assert '"mic" fits more than one' in several
+    assert "90 channels" in channels
