@@ -118,9 +118,7 @@ def _config(args: argparse.Namespace, channels: int) -> Config:
     if channels == 1 and args.beamformer not in (None, "none"):
         raise UsageError(f"{args.input} has 1 channel, so there is nothing to beamform; leave out --beamformer")
     if channels > 1 and not named:
-        raise UsageError(
-            f"{args.input} has {channels} channels; name the array with --config or --board"
-        )
+        raise UsageError(f"{args.input} has {channels} channels; name the array with --config or --board")
     config = config_of(args, overrides, {"output": {"kind": "null"}})
     roles, mics = config.array.roles, len(config.array.positions_m)
     if channels == len(roles):

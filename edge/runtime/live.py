@@ -149,7 +149,6 @@ class LiveRuntime:
 
     def _run_threads(self, inbox: SignalInbox) -> None:
         release_compiler()
-        realtime.release_compiler()
         if self._paced and self._runtime.lock_memory and (refused := realtime.lock_memory()):
             self._warn(refused)
         realtime.settle_interpreter()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import gc
 import os
@@ -14,7 +13,6 @@ SWITCH_INTERVAL_S = 0.0005
 """how long a busy side thread may keep the interpreter lock from the audio thread (Python's default is 5 ms)"""
 
 MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT = 1, 2, 4
-MADV_DONTNEED = 4
 
 
 def settle_interpreter() -> None:
@@ -30,23 +28,6 @@ def release_interpreter() -> None:
     gc.unfreeze()
     gc.enable()
     sys.setswitchinterval(0.005)
-
-
-def release_compiler() -> None:
-    """Give back the resident code of the compiler (some 50 MiB), which nothing uses once all kernels are loaded.
-
-    Only unwritten code pages are let go; should a kernel be compiled later after all, they come back from the file.
-    Has to come before `lock_memory`, which would hold them for good.
-    """
-    if not sys.platform.startswith("linux"):
-        return
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-    with contextlib.suppress(OSError), open("/proc/self/maps", encoding="utf-8") as maps:
-        for line in maps:
-            if "libllvmlite" in line and line.split()[1] == "r-xp":
-                first, last = (int(address, 16) for address in line.split()[0].split("-"))
-                libc.madvise(first, last - first, MADV_DONTNEED)
 
 
 def memory_lock_refusal() -> str | None:

@@ -1,0 +1,90 @@
+"""Real-time set-up: each refusal is one warning that names the remedy."""
+
+import gc
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from edge.config.schema import RuntimeConfig
+from edge.runtime import realtime
+
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux only")
+
+UNPRIVILEGED = """
+import os, resource
+resource.setrlimit(resource.RLIMIT_RTPRIO, (0, 0))
+resource.setrlimit(resource.RLIMIT_MEMLOCK, (65536, 65536))
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setresgid(65534, 65534, 65534)
+    os.setresuid(65534, 65534, 65534)
+"""
+
+
+def in_process(code, unprivileged=True):
+    """Standard output of `code` in a fresh process, where it can do no harm to this one."""
+    code = "from edge.runtime import realtime\n" + (UNPRIVILEGED if unprivileged else "") + textwrap.dedent(code)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@linux
+def test_refused_priority_names_every_remedy():
+    out = in_process("print(realtime.raise_priority(70))")
+    assert "no real-time priority 70" in out
+    for remedy in ("LimitRTPRIO=", "usermod -aG audio", "limits.d", "runtime.realtime_priority = 0"):
+        assert remedy in out
+
+
+@linux
+def test_refused_memory_lock_names_every_remedy():
+    out = in_process("print(realtime.lock_memory()); print(realtime.memory_lock_refusal())")
+    assert out.count("memory is not locked") == 2
+    for remedy in ("LimitMEMLOCK=infinity", "limits.d", "runtime.lock_memory = false"):
+        assert remedy in out
+
+
+@linux
+def test_locked_memory_is_locked_and_goes_on_growing():
+    if realtime.memory_lock_refusal():
+        pytest.skip("no right to lock memory here")
+    out = in_process(
+        """
+        assert realtime.lock_memory() is None
+        more = bytearray(30_000_000)
+        print(next(line for line in open("/proc/self/status") if line.startswith("VmLck")))
+        """,
+        unprivileged=False,
+    )
+    assert int(out.split()[1]) > 30_000
+
+
+@linux
+def test_a_core_that_is_not_there_is_one_warning_with_those_that_are():
+    warning = realtime.pin_to_cpu(1023)
+    assert warning is not None
+    assert "core 1023" in warning
+    assert str(min(os.sched_getaffinity(0))) in warning
+
+
+def test_nothing_wanted_nothing_done():
+    assert realtime.set_up_audio_thread(RuntimeConfig(realtime_priority=0, cpu=-1)) == []
+
+
+def test_the_collector_is_off_after_warm_up_and_on_again_afterwards():
+    assert gc.isenabled()
+    interval_s = sys.getswitchinterval()
+    try:
+        realtime.settle_interpreter()
+        assert not gc.isenabled()
+        assert gc.get_freeze_count() > 0
+        assert sys.getswitchinterval() < interval_s
+    finally:
+        realtime.release_interpreter()
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == 0
+    assert sys.getswitchinterval() == pytest.approx(interval_s)
