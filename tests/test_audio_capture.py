@@ -144,10 +144,12 @@ def test_unplugged_card_gives_silence_at_real_time_pace_until_it_is_back():
     assert abs(card.clock.ns - start_ns - 3e9) < 2e7
     assert slowest_ns <= 2 * HOP * 1e9 / RATE
     assert source.reopens == 0
+    assert not source.connected
     gap = source.gap_frames
     card.plug()
     codes = frame_codes(read_blocks(source, 600))
     assert source.reopens == 1
+    assert source.connected
     assert np.count_nonzero(codes == 0) == source.gap_frames - gap
     assert codes[-1] != 0
     assert np.abs(timeline_error(codes)).max() <= 1

@@ -105,9 +105,11 @@ def test_unplugged_device_takes_nothing_and_costs_no_time():
     assert card.clock.ns - before_ns == round(250 * HOP_S * 1e9)
     assert sink.dropped_frames == 250 * HOP
     assert len(card.attempts_ns) <= 6
+    assert not sink.connected
     card.plug()
     play(card, sink, blocks(300, first=260))
     assert sink.reopens == 1
+    assert sink.connected
     assert np.array_equal(heard(card)[-HOP:], np.arange(559 * HOP, 560 * HOP) % 30000 + 1)
 
 
