@@ -65,11 +65,6 @@ class DeviceSink:
         """Open the device. Raises DeviceError."""
         raise NotImplementedError
 
-    @property
-    def connected(self) -> bool:
-        """False while the device is gone and attempts to reopen it go on."""
-        return self._device is not None
-
     def open(self) -> None:
         self.close()
         self._forget()
