@@ -97,7 +97,28 @@ class Pipeline:
         self.set_gain_floor_db(config.mask.floor_db)
         self.set_look(self.azimuth_deg, self.elevation_deg)
         self._settle_weights()
-        self.stages: tuple[tuple[str, Callable[[], None]], ...] = (
+
+    # ---- the signal path ----
+
+    def process(self, block: F32, out: F32) -> None:
+        """One hop: block float32 (hop_samples, channels) in, out float32 (hop_samples, outputs) written."""
+        self.load(block)
+        self._condition()
+        self._analyze()
+        self._beamform()
+        self._mask()
+        self._post()
+        self._synthesize()
+        self.store(out)
+
+    @property
+    def stages(self) -> tuple[tuple[str, Callable[[], None]], ...]:
+        """(name, call) of every stage in order, for callers that time them: `load`, every call, `store`.
+
+        Made at each asking: a pipeline that held its own bound methods would be a cycle, and the live daemon runs
+        without the collector that frees cycles.
+        """
+        return (
             ("condition", self._condition),
             ("analyze", self._analyze),
             ("beamform", self._beamform),
@@ -105,15 +126,6 @@ class Pipeline:
             ("post", self._post),
             ("synthesize", self._synthesize),
         )
-
-    # ---- the signal path ----
-
-    def process(self, block: F32, out: F32) -> None:
-        """One hop: block float32 (hop_samples, channels) in, out float32 (hop_samples, outputs) written."""
-        self.load(block)
-        for _, stage in self.stages:
-            stage()
-        self.store(out)
 
     def load(self, block: F32) -> None:
         """Take in a block; for callers that run `stages` themselves to time them."""

@@ -5,7 +5,7 @@ import pytest
 from signal_path import MONO, SQUARE, make_pipeline, run
 
 from edge.errors import ConfigError
-from edge.mask.classical import WienerMask
+from edge.mask.classical import SpectralSubtractionMask, WienerMask
 from edge.profiles import PROFILES
 
 PROFILE_NAMES = list(PROFILES)
@@ -51,6 +51,37 @@ def test_outputs_are_what_the_configuration_names():
     np.testing.assert_array_equal(both, swapped[:, ::-1])
     np.testing.assert_array_equal(both[:, :1], single)
     assert np.mean(both[4000:, 0] ** 2) < 0.1 * np.mean(both[4000:, 1] ** 2)  # noise: masked, and not for asr
+
+
+def test_a_replaced_pipeline_is_freed_without_the_collector():
+    import gc
+    import weakref
+
+    gc.disable()
+    try:
+        pipeline = make_pipeline(SQUARE, "mvdr", "wiener")
+        run(pipeline, np.zeros((128 * 3, 4), np.float32))
+        watch = weakref.ref(pipeline)
+        del pipeline
+        assert watch() is None
+    finally:
+        gc.enable()
+
+
+def test_a_given_noise_profile_is_what_is_subtracted():
+    rng = np.random.default_rng(14)
+    x = 0.1 * rng.standard_normal((128 * 200, 1)).astype(np.float32)
+    power = {}
+    for name, profile_power in (("right", 0.01), ("none", 1e-6)):
+        pipeline = make_pipeline(MONO, mask="bypass", floor_db=-60.0)
+        scale = 1.0 / pipeline._stft.power_scale / pipeline.profile.bins
+        noise_power = np.full(pipeline.profile.bins, profile_power * scale, np.float32)
+        pipeline.set_mask(SpectralSubtractionMask(pipeline.profile, noise_power=noise_power), "spectral_subtraction")
+        power[name] = np.mean(run(pipeline, x)[2000:, 0] ** 2)
+    assert power["none"] == pytest.approx(0.01, rel=0.1)
+    assert power["right"] < 0.05 * power["none"]
+    with pytest.raises(ValueError, match=r"expected \(257,\)"):
+        SpectralSubtractionMask(PROFILES["assistant"], noise_power=np.ones(5, np.float32))
 
 
 def test_gain_floor_holds_on_noise():

@@ -65,13 +65,13 @@ def wiener_gain(observed, noise, speech, smoothing, xi_min, gain):
         speech[b] = g * g * observed[b]
 
 
-@kernel("void(float32[::1], float32[::1], float32[::1], float32, float32, float32, float32[::1])")
-def subtraction_gain(observed, noise, smooth, keep, over_max, floor, gain):
-    """Power spectral subtraction with SNR-dependent over-subtraction and a floor (Berouti et al., ICASSP 1979).
+@kernel("void(float32[::1], float32[::1], float32[::1], float32, float32, float32[::1])")
+def subtraction_gain(observed, noise, smooth, keep, over_max, gain):
+    """Power spectral subtraction with SNR-dependent over-subtraction (Berouti et al., ICASSP 1979).
 
     observed |Y|^2 and noise power (bins,); `smooth` (bins,) is the state of a short smoothing of |Y|^2 (factor
     `keep`) that takes the edge off musical noise; over_max the over-subtraction at and below -5 dB, falling to 1 at
-    20 dB; floor the least amplitude gain. Written: gain (bins,).
+    20 dB. Written: gain (bins,). Their spectral floor is the gain floor that the pipeline applies afterwards.
     """
     for b in range(observed.shape[0]):
         smooth[b] = max(keep * smooth[b] + (np.float32(1.0) - keep) * observed[b], np.float32(POWER_FLOOR))
@@ -82,7 +82,7 @@ def subtraction_gain(observed, noise, smooth, keep, over_max, floor, gain):
         snr_db = np.float32(-10.0) * np.log10(ratio)
         over = over_max + (np.float32(1.0) - over_max) * (snr_db + np.float32(5.0)) / np.float32(25.0)
         over = min(max(over, np.float32(1.0)), over_max)
-        gain[b] = np.sqrt(max(np.float32(1.0) - over * ratio, floor * floor))
+        gain[b] = np.sqrt(max(np.float32(1.0) - over * ratio, np.float32(0.0)))
 
 
 @kernel("void(complex64[::1], float32[::1], float32, float32, complex64[::1])")

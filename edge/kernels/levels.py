@@ -68,8 +68,9 @@ def limit(signals, order, ceiling, release, gain, out, energy, peak):
             g = g + (np.float32(1.0) - g) * release
             if abs(x) * g > ceiling:
                 g = ceiling / abs(x)
-            y = x * g
-            if not (abs(y) <= np.float32(1.0)):
+            # the product may round to just above the ceiling
+            y = min(max(x * g, -ceiling), ceiling)
+            if not (abs(y) <= ceiling):
                 y = np.float32(0.0)
             out[n, o] = y
             total += y * y

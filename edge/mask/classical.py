@@ -40,8 +40,8 @@ class WienerMask:
 class SpectralSubtractionMask:
     """Power spectral subtraction (Berouti, Schwartz and Makhoul, ICASSP 1979), streaming.
 
-    over_subtraction: factor at low SNR (1 at 20 dB); floor_db: spectral floor. noise_power (bins,) of |Y|^2 gives a
-    fixed profile instead of the tracked one, in units of the pipeline's own spectra (see `Stft`).
+    over_subtraction: factor at low SNR (1 at 20 dB). noise_power (bins,) of |Y|^2 gives a fixed profile instead of the
+    tracked one, in units of the pipeline's own spectra (see `Stft`). The spectral floor is `mask.floor_db`.
     """
 
     latency_samples = 0
@@ -50,7 +50,6 @@ class SpectralSubtractionMask:
         self,
         profile: Profile,
         over_subtraction: float = 3.0,
-        floor_db: float = -24.0,
         noise_power: F32 | None = None,
     ) -> None:
         if noise_power is not None and noise_power.shape != (profile.bins,):
@@ -59,15 +58,12 @@ class SpectralSubtractionMask:
         self._noise = self._tracker.noise if noise_power is None else np.ascontiguousarray(noise_power, np.float32)
         self._keep = np.float32(0.6 ** (profile.hop_ms / 8.0))
         self._over_max = np.float32(over_subtraction)
-        self._floor = np.float32(10.0 ** (floor_db / 20.0))
         self._smooth: F32 = np.zeros(profile.bins, np.float32)
         self.presence: F32 = self._tracker.presence
 
     def step(self, spectrum: NDArray[np.complex64], gain: F32) -> None:
         self._tracker.update(spectrum)
-        gains.subtraction_gain(
-            self._tracker.observed, self._noise, self._smooth, self._keep, self._over_max, self._floor, gain
-        )
+        gains.subtraction_gain(self._tracker.observed, self._noise, self._smooth, self._keep, self._over_max, gain)
 
     def reset(self) -> None:
         self._tracker.reset()

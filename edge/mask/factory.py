@@ -20,7 +20,7 @@ def make_estimator(kind: str, config: MaskConfig, profile: Profile) -> MaskEstim
     if kind == "wiener":
         return WienerMask(profile)
     if kind == "spectral_subtraction":
-        return SpectralSubtractionMask(profile, floor_db=config.floor_db)
+        return SpectralSubtractionMask(profile)
     if kind == "bypass":
         return BypassMask(profile)
     raise ConfigError(f"mask {kind!r} is not known; expected one of {', '.join(MASK_KINDS)}")
