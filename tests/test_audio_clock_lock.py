@@ -52,7 +52,7 @@ def simulate(ppm: float, hours: float, granularity: int, jitter_s: float = 0.001
 
 @pytest.mark.parametrize(("ppm", "granularity"), [(100, 1), (-100, 1), (100, HOP), (-100, HOP), (30, HOP), (0, 16)])
 def test_hours_of_two_clocks(ppm, granularity):
-    least, greatest, corrections, lock = simulate(ppm, 2.0 if ppm == 100 else 0.5, granularity)
+    least, greatest, corrections, lock = simulate(ppm, 1.0 if ppm == 100 else 0.5, granularity)
     assert least > 0, "never runs dry"
     assert greatest < BUFFER, "never full"
     # the level that the device shows is right to one step only, and half of it is the mean error
