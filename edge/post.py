@@ -26,6 +26,10 @@ class LevelControl:
     SPEECH_SHARE = 0.5
     SPEECH_LEVEL_MIN_DBFS = -60.0
 
+    _speech: float
+    _gain_db: float
+    _gain: np.float32
+
     def __init__(self, config: PostConfig, profile: Profile, power_scale: float) -> None:
         self._enabled = config.agc
         self._target_dbfs = config.agc_target_dbfs

@@ -76,8 +76,8 @@ class NetworkMask:
 
     def _bind(self, before: list[NDArray[np.float32]], after: list[NDArray[np.float32]]) -> Any:
         binding = self._session.io_binding()
-        inputs = [(self.manifest.input_name, self._features)]
-        outputs = [(self.manifest.output_name, self._gains)]
+        inputs: list[tuple[str, NDArray[np.float32]]] = [(self.manifest.input_name, self._features)]
+        outputs: list[tuple[str, NDArray[np.float32]]] = [(self.manifest.output_name, self._gains)]
         for (source, target, _), old, new in zip(self.manifest.states, before, after, strict=True):
             inputs.append((source, old))
             outputs.append((target, new))
