@@ -32,7 +32,7 @@ def make_pipeline(
 
 
 def run(pipeline: Pipeline, x: np.ndarray) -> np.ndarray:
-    """x (samples, channels), a whole number of hops, through the pipeline: (samples, outputs), delayed by its latency."""
+    """x (samples, channels), whole hops, through the pipeline: (samples, outputs), delayed by its latency."""
     hop = pipeline.hop_samples
     out = np.zeros((len(x), len(pipeline.outputs)), np.float32)
     x = np.ascontiguousarray(x, np.float32)
