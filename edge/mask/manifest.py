@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,9 @@ from edge.profiles import Profile
 from edge.resources import data_folder
 
 FORMAT = 1
-PRECISIONS = ("int8", "float")
+_SMALLEST_STD = 1e-30
+"""what is divided by it still fits into 32 bits"""
+_LARGEST_WHOLE = 2**127
 
 
 @dataclass(frozen=True)
@@ -48,11 +52,17 @@ class Manifest:
             )
         name, expected = self.files[precision]
         path = self.path.parent / name
-        if not path.is_file():
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
             raise ModelError(
                 f"network file {path} is missing beside its manifest; copy it there or reinstall the model"
-            )
-        actual = hashlib.sha256(path.read_bytes()).hexdigest()
+            ) from None
+        except (OSError, ValueError) as error:
+            raise ModelError(
+                f"network file {path} cannot be read ({_reason(error)}); check the file and its permissions"
+            ) from None
+        actual = hashlib.sha256(content).hexdigest()
         if actual != expected:
             raise ModelError(
                 f"network file {path} is damaged: its sha256 begins {actual[:12]}, the manifest says {expected[:12]}; "
@@ -73,7 +83,7 @@ def resolve_model(name_or_path: str, profile: Profile) -> Path:
             try:
                 if json.loads(path.read_text(encoding="utf-8")).get("profile") == profile.name:
                     return path
-            except (OSError, ValueError, AttributeError):
+            except (OSError, ValueError, AttributeError, RecursionError):
                 continue  # a damaged neighbour must not hide the good one
         raise ModelError(
             f"no shipped model is made for profile {profile.name} (looked in {folder}); "
@@ -97,14 +107,15 @@ def load_manifest(path: Path, profile: Profile) -> Manifest:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ModelError(f"model manifest {path} does not exist; check mask.model") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ModelError(
-            f"model manifest {path} cannot be read ({error}); check the file and its permissions"
+            f"model manifest {path} cannot be read ({_reason(error)}); check the file and its permissions"
         ) from None
     try:
         data = json.loads(text)
-    except ValueError as error:
-        raise ModelError(f"model manifest {path} is not valid JSON ({error}); install the model again") from None
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise ModelError(f"model manifest {path} is not valid JSON ({reason}); install the model again") from None
     read = _Reader(path, data)
     if read.value(int, "format") != FORMAT:
         raise ModelError(
@@ -123,27 +134,37 @@ def load_manifest(path: Path, profile: Profile) -> Manifest:
                 f"model {path} is made for {key} {found}, but profile {profile.name} has {key} {wanted}; "
                 'choose a model of this profile or mask.model = "auto"'
             )
+    centres = read.value(list, "features", "band_centre_bins")
+    last = profile.bins - 1
+    # before the layout is made, which has as many bins as the last centre says
+    if not all(_is_whole(centre) and 0 <= centre <= last for centre in centres):
+        raise read.wrong("features.band_centre_bins", f"whole numbers rising from 0 to a last bin of {last}")
     try:
-        layout = layout_from_centres([int(c) for c in read.value(list, "features", "band_centre_bins")])
-    except (TypeError, ValueError) as error:
+        layout = layout_from_centres(centres)
+    except ValueError as error:
         raise read.wrong("features.band_centre_bins", f"whole numbers rising from 0 ({error})") from None
     if layout.bins != profile.bins:
-        raise read.wrong("features.band_centre_bins", f"a last bin of {profile.bins - 1}")
+        raise read.wrong("features.band_centre_bins", f"a last bin of {last}")
+    with np.errstate(over="ignore"):
+        power_floor = float(np.float32(read.value(float, "features", "power_floor")))
+    if not (math.isfinite(power_floor) and power_floor > 0.0):
+        raise read.wrong("features.power_floor", "a positive number that is finite in 32 bits")
     run_every_hops = read.value(int, "run_every_hops")
     if run_every_hops < 1:
         raise read.wrong("run_every_hops", "1 or more")
     std = read.numbers(layout.bands, "features", "std")
-    if not np.all(std > 0.0):
+    if not np.all(std >= _SMALLEST_STD):
         raise read.wrong("features.std", "positive numbers")
     shape = [1, 1, layout.bands]
     for key in ("input", "output"):
-        if read.value(list, key, "shape") != shape:
+        found = read.value(list, key, "shape")
+        if not all(map(_is_whole, found)) or found != shape:
             raise read.wrong(f"{key}.shape", str(shape))
     states = []
     for i, row in enumerate(read.value(list, "states")):
         one = _Reader(path, row, f"states[{i}].")
         dims = one.value(list, "shape")
-        if not all(isinstance(d, int) and d > 0 for d in dims):
+        if not all(_is_whole(d) and d > 0 for d in dims):
             raise one.wrong("shape", "positive whole numbers")
         states.append((one.value(str, "input"), one.value(str, "output"), tuple(dims)))
     files = {}
@@ -158,7 +179,7 @@ def load_manifest(path: Path, profile: Profile) -> Manifest:
         name=read.value(str, "name"),
         run_every_hops=run_every_hops,
         layout=layout,
-        power_floor=float(read.value(float, "features", "power_floor")),
+        power_floor=power_floor,
         mean=read.numbers(layout.bands, "features", "mean"),
         inverse_std=(1.0 / std).astype(np.float32),
         input_name=read.value(str, "input", "name"),
@@ -166,6 +187,15 @@ def load_manifest(path: Path, profile: Profile) -> Manifest:
         states=tuple(states),
         files=files,
     )
+
+
+def _is_whole(value: Any) -> bool:
+    """JSON's true and false are whole numbers for Python, not for a manifest."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
 class _Reader:
@@ -187,18 +217,20 @@ class _Reader:
                     f"model manifest {self.path}: key {self.prefix}{'.'.join(keys)} is missing; install the model again"
                 )
             here = here[key]
-        if kind is float and isinstance(here, int):
-            here = float(here)
+        if kind is float and _is_whole(here):
+            here = float(here) if abs(here) < _LARGEST_WHOLE else math.inf
         if not isinstance(here, kind) or isinstance(here, bool):
             names = {int: "a whole number", float: "a number", str: "text", list: "a list", dict: "a table"}
             raise self.wrong(".".join(keys), names[kind])
         return here
 
     def numbers(self, count: int, *keys: str) -> NDArray[np.float32]:
-        try:
-            values = np.asarray(self.value(list, *keys), np.float32)
-        except (TypeError, ValueError):
-            values = np.empty(0, np.float32)
+        values = np.empty(0, np.float32)
+        given = self.value(list, *keys)
+        if all(isinstance(number, float) or _is_whole(number) for number in given):
+            # what does not fit into 32 bits becomes infinite and is refused below
+            with contextlib.suppress(OverflowError), np.errstate(over="ignore"):
+                values = np.asarray(given, np.float32)
         if values.shape != (count,) or not np.all(np.isfinite(values)):
             raise self.wrong(".".join(keys), f"{count} numbers, one per band")
         return values

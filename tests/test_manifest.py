@@ -1,0 +1,148 @@
+"""Whatever stands in a manifest, reading it ends with a manifest that can be used or with one sentence."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge.errors import ModelError
+from edge.mask.features import band_layout
+from edge.mask.manifest import load_manifest, resolve_model
+from edge.profiles import PROFILES
+
+PROFILE = PROFILES["assistant"]
+BANDS = band_layout(PROFILE).bands
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    """A manifest that is right, its networks two files of a few bytes."""
+    path = tmp_path / "small.json"
+    data = {
+        "format": 1,
+        "name": "small",
+        "profile": PROFILE.name,
+        "rate_hz": PROFILE.rate_hz,
+        "window_samples": PROFILE.window_samples,
+        "hop_samples": PROFILE.hop_samples,
+        "run_every_hops": 1,
+        "features": {
+            "band_centre_bins": band_layout(PROFILE).centre_bins.tolist(),
+            "power_floor": 1e-7,
+            "mean": [0.0] * BANDS,
+            "std": [1] * BANDS,
+        },
+        "input": {"name": "x", "shape": [1, 1, BANDS]},
+        "output": {"name": "y", "shape": [1, 1, BANDS]},
+        "states": [{"input": "a", "output": "b", "shape": [1, 1, 4]}],
+        "files": {"float": {"file": "small.onnx", "sha256": "0" * 64}},
+    }
+    path.write_text(json.dumps(data))
+    return path
+
+
+def changed(path: Path, literal: str, *keys: Any) -> Path:
+    """Put a JSON literal in place of one value; json.dumps could not write some of them."""
+    data = json.loads(path.read_text())
+    here = data
+    for key in keys[:-1]:
+        here = here[key]
+    here[keys[-1]] = "@here@"
+    path.write_text(json.dumps(data).replace('"@here@"', literal))
+    return path
+
+
+def sentence(act: Callable[[], object]) -> str:
+    with pytest.raises(ModelError) as caught:
+        act()
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+def test_a_right_manifest_is_read(manifest: Path) -> None:
+    read = load_manifest(manifest, PROFILE)
+    assert read.power_floor == pytest.approx(1e-7)
+    assert read.layout.bands == BANDS
+    assert read.states == (("a", "b", (1, 1, 4)),)
+
+
+BAD_NUMBERS = ["NaN", "Infinity", "1e400", "1" + "0" * 400, "true", "null", '"1"', "[1]"]
+
+
+@pytest.mark.parametrize("literal", [*BAD_NUMBERS, "0", "-1", "1e-60", "1e39"])
+def test_power_floor_is_a_positive_number(manifest: Path, literal: str) -> None:
+    changed(manifest, literal, "features", "power_floor")
+    assert "features.power_floor should be a" in sentence(lambda: load_manifest(manifest, PROFILE))
+
+
+@pytest.mark.parametrize("literal", [*BAD_NUMBERS, "-1e400", "-1", "2.5", "3000000000", "1000000000"])
+def test_band_centres_are_bins(manifest: Path, literal: str) -> None:
+    changed(manifest, literal, "features", "band_centre_bins", BANDS - 1)
+    assert "features.band_centre_bins should be" in sentence(lambda: load_manifest(manifest, PROFILE))
+
+
+@pytest.mark.parametrize("key", ["mean", "std"])
+@pytest.mark.parametrize("literal", [*BAD_NUMBERS, "1e39"])
+def test_statistics_are_finite_numbers(manifest: Path, key: str, literal: str) -> None:
+    changed(manifest, literal, "features", key, 3)
+    assert f"features.{key} should be {BANDS} numbers" in sentence(lambda: load_manifest(manifest, PROFILE))
+
+
+@pytest.mark.parametrize("literal", ["0", "-1", "1e-45"])
+def test_deviations_can_be_divided_by(manifest: Path, literal: str) -> None:
+    changed(manifest, literal, "features", "std", 3)
+    assert "features.std should be positive" in sentence(lambda: load_manifest(manifest, PROFILE))
+
+
+@pytest.mark.parametrize("literal", ["NaN", "1e400", "true", "null", '"1"', "[1]", "0", "-1", "1.0"])
+def test_dimensions_are_positive_whole_numbers(manifest: Path, literal: str) -> None:
+    changed(manifest, literal, "states", 0, "shape", 1)
+    assert "states[0].shape should be positive whole numbers" in sentence(lambda: load_manifest(manifest, PROFILE))
+
+
+@pytest.mark.parametrize("side", ["input", "output"])
+@pytest.mark.parametrize("literal", ["true", "1.0"])
+def test_shapes_hold_no_booleans(manifest: Path, side: str, literal: str) -> None:
+    changed(manifest, literal, side, "shape", 0)
+    assert f"{side}.shape should be" in sentence(lambda: load_manifest(manifest, PROFILE))
+
+
+@pytest.mark.parametrize("key", ["format", "rate_hz", "run_every_hops"])
+def test_true_is_no_whole_number(manifest: Path, key: str) -> None:
+    changed(manifest, "true", key)
+    assert f"{key} should be a whole number" in sentence(lambda: load_manifest(manifest, PROFILE))
+
+
+def test_a_manifest_nested_too_deeply(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "deep.json"
+    path.write_text("[" * 200_000 + "]" * 200_000)
+    assert "is not valid JSON (nested too deeply)" in sentence(lambda: load_manifest(path, PROFILE))
+    monkeypatch.setattr("edge.mask.manifest.data_folder", lambda name: tmp_path)
+    assert "no shipped model is made for" in sentence(lambda: resolve_model("auto", PROFILE))
+
+
+def test_a_folder_in_place_of_a_file(manifest: Path) -> None:
+    assert "cannot be read (Is a directory)" in sentence(lambda: load_manifest(manifest.parent, PROFILE))
+    (manifest.parent / "small.onnx").mkdir()
+    read = load_manifest(manifest, PROFILE)
+    assert "small.onnx cannot be read (Is a directory)" in sentence(lambda: read.network_file("float"))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is unreadable for root")
+def test_a_network_without_permission_to_read(manifest: Path) -> None:
+    network = manifest.parent / "small.onnx"
+    network.touch(mode=0)
+    read = load_manifest(manifest, PROFILE)
+    assert "cannot be read (Permission denied)" in sentence(lambda: read.network_file("float"))
+
+
+def test_a_network_that_cannot_be_read(manifest: Path) -> None:
+    changed(manifest, json.dumps("x" * 300), "files", "float", "file")
+    read = load_manifest(manifest, PROFILE)
+    assert "cannot be read (File name too long)" in sentence(lambda: read.network_file("float"))
