@@ -8,8 +8,8 @@ import sys
 
 import pytest
 from live_parts import write_recording, write_toml
+from mqtt_parts import MOSQUITTO, Mosquitto, Observer
 from telemetry_samples import wait_until
-from test_mqtt import MOSQUITTO, Mosquitto, Observer
 
 pytestmark = [
     pytest.mark.integration,
