@@ -164,6 +164,9 @@ class LiveRuntime:
         self._statistics.drain()
 
     def _audio_thread(self, inbox: SignalInbox) -> None:
+        # signals are the main thread's; one arriving here would interrupt a device call
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
         if self._paced:
             for refused in realtime.set_up_audio_thread(self._runtime):
                 self._warn(refused)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -70,9 +69,6 @@ class AudioLoop:
 
     def run(self) -> None:
         """Loop until the end; an exception ends it and is kept in `error`."""
-        # signals are the main thread's; one arriving here would interrupt a device call
-        if hasattr(signal, "pthread_sigmask"):
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
         try:
             last_valid = self._run_hops()
             self._flush(last_valid)

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from edge.config.schema import Config
-from edge.decoding import keys
+from edge.decoding import keys, value_at
 
 _LIVE_SECTIONS = ("array", "beamformer", "mask", "post")
 """everything that only the pipeline reads; devices, profile, runtime and telemetry are set up once"""
@@ -26,7 +26,7 @@ def needs_restart(running: Config, wanted: Config) -> list[str]:
 
 def changed_keys(before: Config, after: Config) -> list[str]:
     """Dotted keys whose values differ."""
-    return [key.path for key in keys(Config) if _value(before, key.path) != _value(after, key.path)]
+    return [key.path for key in keys(Config) if value_at(before, key.path) != value_at(after, key.path)]
 
 
 def _live_sections(running: Config, wanted: Config) -> tuple[str, ...]:
@@ -34,10 +34,3 @@ def _live_sections(running: Config, wanted: Config) -> tuple[str, ...]:
     if len(running.array.roles) != len(wanted.array.roles):
         return tuple(name for name in _LIVE_SECTIONS if name != "array")
     return _LIVE_SECTIONS
-
-
-def _value(config: Config, path: str) -> Any:
-    value: Any = config
-    for name in path.split("."):
-        value = getattr(value, name)
-    return value
