@@ -61,6 +61,13 @@ def keys(cls: type) -> tuple[Key, ...]:
     return tuple(_walk(cls, ""))
 
 
+def value_at(instance: Any, path: str) -> Any:
+    """What a tree of dataclasses holds under a dotted path such as "input.rate_hz"."""
+    for name in path.split("."):
+        instance = getattr(instance, name)
+    return instance
+
+
 def _walk(cls: type, prefix: str) -> Iterator[Key]:
     for field, hint, constraints in fields_of(cls):
         path = prefix + field.name

@@ -9,8 +9,6 @@ from fractions import Fraction
 from edge.config.schema import Config
 from edge.profiles import PROFILES, Profile
 
-LINES = ("capture", "resampling", "algorithmic", "processing", "playback")
-
 RESAMPLER_ZERO_CROSSINGS = 32
 """as in edge.audio.resample, which would load the kernels"""
 

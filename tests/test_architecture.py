@@ -15,6 +15,7 @@ SOURCES = sorted((ROOT / "edge").rglob("*.py"))
 LEAVES = {
     "__init__",
     "boards",
+    "card_names",
     "config.schema",
     "decoding",
     "errors",

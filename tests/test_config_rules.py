@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
-from edge.config import config_from_dict, load_config
+from edge.config import Config, config_from_dict, load_config
 from edge.errors import ConfigError
+from edge.profiles import PROFILES, Profile
 from edge.resources import data_folder
 
 PAIR = [[0.0, 0.03, 0.0], [0.0, -0.03, 0.0]]
@@ -88,8 +91,49 @@ RULES = [
     (
         {"output": {"kind": "file", "path": "a.wav", "clock": "shared"}},
         [
-            'output.clock: "shared" cannot be had with output.kind = "file"; expected "auto", or kind "loopback" or '
-            '"alsa"'
+            'output.clock: given but output.kind is "file"; expected kind = "loopback" or "alsa" or "portaudio" or no '
+            "clock"
+        ],
+    ),
+    (
+        {"output": {"kind": "portaudio", "clock": "shared"}},
+        [
+            'output.clock: "shared" cannot be had with output.kind = "portaudio"; expected "auto", or kind "loopback" '
+            'or "alsa"'
+        ],
+    ),
+    (
+        {"output": {"kind": "file", "path": "a.wav", "rate_hz": 8001}},
+        ["output.rate_hz: 8001 Hz is no rate of sound devices and files; expected one such as 8000"],
+    ),
+    (
+        {"output": {"rate_hz": 44100}},
+        [
+            "output.rate_hz: a hop would be 352.8 frames at 44100 Hz, and the loopback runs in periods of one hop; "
+            "expected a rate with whole frames such as 16000 or 48000 (a program that wants another one records from "
+            "plughw)"
+        ],
+    ),
+    (
+        {"output": {"kind": "null", "rate_hz": 8000}},
+        [
+            'output.rate_hz: given but output.kind is "null"; expected kind = "loopback" or "alsa" or "portaudio" or '
+            '"file" or no rate_hz'
+        ],
+    ),
+    (
+        {"input": {"loop": True, "realtime": False}},
+        [
+            'input.realtime: given but input.kind is "alsa"; expected kind = "file" or no realtime',
+            'input.loop: given but input.kind is "alsa"; expected kind = "file" or no loop',
+        ],
+    ),
+    (
+        {"input": {"kind": "portaudio", "format": "S32_LE"}, "output": {"kind": "portaudio", "format": "S32_LE"}},
+        [
+            'input.format: given but input.kind is "portaudio"; expected kind = "alsa" or no format',
+            'output.format: given but output.kind is "portaudio"; expected kind = "loopback" or "alsa" or "file" or '
+            "no format",
         ],
     ),
     (
@@ -156,6 +200,65 @@ def test_cards_by_id_are_taken(name: str) -> None:
 def test_a_number_in_a_portaudio_name_is_fine() -> None:
     table = {"input": {"kind": "portaudio", "device": "hw:1,0"}, "output": {"kind": "null"}}
     assert config_from_dict(table).input.device == "hw:1,0"
+
+
+OTHER_VALUES = {
+    **{"device": "hw:CARD=a", "path": "a.wav", "rate_hz": 48000, "format": "S24_3LE", "period_frames": 64},
+    **{"periods": 8, "realtime": False, "loop": True, "clock": "resample"},
+}
+"""for every key that some kind of input or output does not use: a value that is not the default"""
+
+
+@pytest.mark.parametrize(
+    ("side", "kind", "used"),
+    [
+        ("input", "alsa", "device rate_hz format period_frames periods"),
+        ("input", "portaudio", "device rate_hz period_frames periods"),
+        ("input", "file", "path realtime loop"),
+        ("output", "loopback", "device rate_hz format periods clock"),
+        ("output", "alsa", "device rate_hz format periods clock"),
+        ("output", "portaudio", "device rate_hz periods clock"),
+        ("output", "file", "path rate_hz format"),
+        ("output", "null", ""),
+    ],
+)
+def test_a_key_is_used_by_the_kind_or_a_problem(side: str, kind: str, used: str) -> None:
+    section = getattr(Config(), side)
+    names = {field.name for field in dataclasses.fields(section)} - {"kind", "channels"}
+    table: dict = {"output": {"kind": "null"}}
+    table[side] = {"kind": kind} | ({"path": "a.wav"} if kind == "file" else {})
+    config_from_dict(table)
+    for name in names - set(used.split()):
+        (problem,) = problems(table, {side: {name: OTHER_VALUES[name]}})
+        assert problem.startswith(f'{side}.{name}: given but {side}.kind is "{kind}"; expected kind = ')
+        assert problem.endswith(f" or no {name}")
+        config_from_dict(table, {side: {name: getattr(section, name)}})  # what is the default anyway misleads nobody
+    for name in used.split():
+        config_from_dict(table, {side: {name: OTHER_VALUES[name]}})
+
+
+def test_an_override_of_the_kind_leaves_the_keys_of_the_other_kind_alone() -> None:
+    table = {"input": {"device": "hw:CARD=a", "rate_hz": 48000, "periods": 8}, "output": {"kind": "null"}}
+    config = config_from_dict(table, {"input.kind": "file", "input.path": "a.wav"})
+    assert config.input.kind == "file"
+    # but not what the override itself says
+    assert problems(table, {"input": {"kind": "file", "path": "a.wav", "format": "S32_LE"}}) == [
+        'input.format: given but input.kind is "file"; expected kind = "alsa" or no format'
+    ]
+
+
+@pytest.mark.parametrize("kind", ["alsa", "portaudio"])
+def test_a_device_may_have_a_rate_with_uneven_hops(kind: str) -> None:
+    assert config_from_dict({"output": {"kind": kind, "rate_hz": 44100}}).output.rate_hz == 44100
+    assert problems({"output": {"kind": kind, "rate_hz": 44000}}) == [
+        "output.rate_hz: 44000 Hz is no rate of sound devices and files; expected one such as 44100"
+    ]
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
+def test_the_hop_of_every_profile_divides_its_window(profile: Profile) -> None:
+    assert profile.window_samples % profile.hop_samples == 0
+    assert profile.window_samples >= 2 * profile.hop_samples
 
 
 def test_a_bad_key_silences_only_the_rules_that_read_it() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.config import Config, config_from_dict
-from edge.latency import LINES, RESAMPLER_ZERO_CROSSINGS, latency_budget_ms, latency_lines, resampler_delay_ms
+from edge.latency import RESAMPLER_ZERO_CROSSINGS, latency_budget_ms, latency_lines, resampler_delay_ms
 from edge.profiles import PROFILES
 
 
@@ -40,7 +40,7 @@ def test_a_period_that_divides_the_hop_costs_nothing() -> None:
     assert budget(input={"period_frames": 32})["capture"] == 0.0
     assert budget(input={"rate_hz": 48000})["capture"] == 0.0
     assert budget(input={"period_frames": 256})["capture"] == pytest.approx(8.0)
-    assert budget(input={"kind": "file", "path": "a.wav", "period_frames": 256})["capture"] == 0.0
+    assert budget(input={"kind": "file", "path": "a.wav"})["capture"] == 0.0
 
 
 def test_a_rate_whose_hop_is_no_whole_number_of_frames() -> None:
@@ -78,10 +78,11 @@ def test_the_resampler_has_the_delay_that_the_budget_says() -> None:
 
 def test_the_sum_and_the_reasons() -> None:
     lines = latency_lines(Config())
-    assert tuple(line.name for line in lines) == LINES
+    names = ("capture", "resampling", "algorithmic", "processing", "playback")
+    assert tuple(line.name for line in lines) == names
     assert all(line.why for line in lines)
     budget_ms = latency_budget_ms(Config(), PROFILES["assistant"])
-    assert tuple(budget_ms) == (*LINES, "total")
+    assert tuple(budget_ms) == (*names, "total")
     assert budget_ms["total"] == pytest.approx(sum(line.ms for line in lines))
 
 

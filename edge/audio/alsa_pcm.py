@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from edge.card_names import names_card_by_number
 from edge.errors import DeviceError
 
 PROC_ASOUND = Path("/proc/asound")
-_NUMBERED = re.compile(r"^\w+:(CARD=)?\d+(,|$)")
 _CARD = re.compile(r"^\w+:(?:CARD=)?([A-Za-z_][\w-]*)")
 
 
@@ -92,7 +92,7 @@ def open_pcm(request: PcmRequest, opener: OpenPcm | None = None) -> Pcm:
     info(); anything else that differs is an error here.
     """
     alsa = import_alsaaudio()
-    if _NUMBERED.match(request.device):
+    if names_card_by_number(request.device):
         raise DeviceError(
             f'"{request.device}" names the card by its number, which changes between boots; write its id, as in '
             "hw:CARD=name (`edge devices` lists them)"

@@ -14,7 +14,7 @@ from typing import Any
 from edge.boards import load_board
 from edge.config.rules import problems_between_keys
 from edge.config.schema import Config
-from edge.decoding import Decoder, one_line, read_toml
+from edge.decoding import Decoder, one_line, read_toml, value_at
 from edge.errors import ConfigError
 
 _MQTT = "telemetry.mqtt"
@@ -58,13 +58,19 @@ def _build(table: Mapping[str, Any], overrides: Mapping[str, Any], source: str, 
         config = _anchor(config, "array.board", from_file, folder)
     config = _with_board(config, decoder)
     config = _with_defaults_that_depend(config, decoder.given, bad)
-    problems += map(one_line, problems_between_keys(config, decoder.given, bad))
+    problems += map(one_line, problems_between_keys(config, _meant(decoder.given, from_file, overrides), bad))
     if problems:
         raise ConfigError(problems, source)
     if folder is not None:
         for key in _PATHS[1:]:
             config = _anchor(config, key, from_file, folder)
     return config
+
+
+def _meant(given: set[str], from_file: set[str], overrides: Mapping[str, Any]) -> set[str]:
+    """`given` without what the file says of a device or file in whose place an override puts one of another kind."""
+    replaced = {f"{side}." for side in ("input", "output") if f"{side}.kind" in set(_dotted(overrides))}
+    return {key for key in given if not (key in from_file and key.startswith(tuple(replaced)))}
 
 
 def _with_board(config: Config, decoder: Decoder) -> Config:
@@ -106,16 +112,10 @@ def _with_defaults_that_depend(config: Config, given: set[str], bad: set[str]) -
 
 def _anchor(config: Config, key: str, from_file: set[str], folder: Path) -> Config:
     """Make a relative path of a file relative to the file's folder: a service starts in /, a user anywhere."""
-    value = _get(config, key)
+    value = value_at(config, key)
     if key not in from_file or not value or not value.endswith(_NAME_UNLESS_ENDING.get(key, "")):
         return config
     return _replace(config, key, os.path.join(folder, os.path.expanduser(value)))
-
-
-def _get(config: Any, key: str) -> Any:
-    for name in key.split("."):
-        config = getattr(config, name)
-    return config
 
 
 def _replace(config: Any, key: str, value: Any) -> Any:

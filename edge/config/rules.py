@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import PurePath
 
 from edge.boards import role_problems
+from edge.card_names import names_card_by_number
 from edge.config.schema import Config
 from edge.geometry import position_problems
 from edge.profiles import PROFILES
 
 Problems = Iterator[str]
 
-_NUMBERED_CARD = re.compile(r"^\w+:(CARD=)?\d+(,|$)")
+OUTPUT_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000, 176400, 192000)
+"""rates that sound files and devices have; anything else is a slip of the finger"""
+
+_INPUT_KEYS = {
+    "device": ("alsa", "portaudio"),
+    "path": ("file",),
+    "rate_hz": ("alsa", "portaudio"),
+    "format": ("alsa",),
+    "period_frames": ("alsa", "portaudio"),
+    "periods": ("alsa", "portaudio"),
+    "realtime": ("file",),
+    "loop": ("file",),
+}
+_OUTPUT_KEYS = {
+    "device": ("loopback", "alsa", "portaudio"),
+    "path": ("file",),
+    "rate_hz": ("loopback", "alsa", "portaudio", "file"),
+    "format": ("loopback", "alsa", "file"),
+    "periods": ("loopback", "alsa", "portaudio"),
+    "clock": ("loopback", "alsa", "portaudio"),
+}
+"""key -> kinds that use it"""
 
 
 def problems_between_keys(config: Config, given: Iterable[str], bad: Iterable[str]) -> list[str]:
@@ -60,33 +81,48 @@ def _beamformer(config: Config, given: set[str]) -> Problems:
         )
 
 
-def _profile(config: Config, given: set[str]) -> Problems:
-    profile = PROFILES[config.profile]
-    if profile.window_samples % profile.hop_samples:
-        yield (
-            f"profile: the hop of {profile.hop_samples} samples of {config.profile} does not divide its window of "
-            f"{profile.window_samples}"
-        )
-
-
-def _rates(config: Config, given: set[str]) -> Problems:
+def _input_rate(config: Config, given: set[str]) -> Problems:
     rate = PROFILES[config.profile].rate_hz
     if config.input.rate_hz < rate:
         yield f"input.rate_hz: {config.input.rate_hz} Hz is below the {rate} Hz of the profile; expected {rate} or more"
 
 
+def _output_rate(config: Config, given: set[str]) -> Problems:
+    kind, rate_hz, profile = config.output.kind, config.output.rate_hz, PROFILES[config.profile]
+    if kind == "null":
+        return  # has no rate: said by _unused_keys
+    if rate_hz not in OUTPUT_RATES_HZ:
+        near = min(OUTPUT_RATES_HZ, key=lambda rate: abs(rate - rate_hz))
+        yield f"output.rate_hz: {rate_hz} Hz is no rate of sound devices and files; expected one such as {near}"
+    elif kind == "loopback" and profile.hop_samples * rate_hz % profile.rate_hz:
+        hop_frames = profile.hop_samples * rate_hz / profile.rate_hz
+        yield (
+            f"output.rate_hz: a hop would be {hop_frames:g} frames at {rate_hz} Hz, and the loopback runs in periods "
+            "of one hop; expected a rate with whole frames such as 16000 or 48000 (a program that wants another one "
+            "records from plughw)"
+        )
+
+
+def _unused_keys(config: Config, given: set[str]) -> Problems:
+    """Keys that the kind of input or output does not use. What equals its default misleads nobody."""
+    for side, section, used_by in (("input", config.input, _INPUT_KEYS), ("output", config.output, _OUTPUT_KEYS)):
+        defaults = type(section)()
+        for name, kinds in used_by.items():
+            if section.kind in kinds or f"{side}.{name}" not in given:
+                continue
+            if getattr(section, name) != getattr(defaults, name):
+                quoted = " or ".join(f'"{kind}"' for kind in kinds)
+                yield f'{side}.{name}: given but {side}.kind is "{section.kind}"; expected kind = {quoted} or no {name}'
+
+
 def _input_file(config: Config, given: set[str]) -> Problems:
     if config.input.kind == "file" and not config.input.path:
         yield 'input.path: missing; input.kind = "file" needs the sound file to read'
-    if config.input.kind != "file" and "input.path" in given and config.input.path:
-        yield f'input.path: given but input.kind is "{config.input.kind}"; expected kind = "file" or no path'
 
 
 def _output_file(config: Config, given: set[str]) -> Problems:
     output = config.output
     if output.kind != "file":
-        if "output.path" in given and output.path:
-            yield f'output.path: given but output.kind is "{output.kind}"; expected kind = "file" or no path'
         return
     suffix = PurePath(output.path).suffix.lower()
     if not output.path:
@@ -111,7 +147,7 @@ def _devices(config: Config, given: set[str]) -> Problems:
             continue
         if not device.strip():
             yield f"{side}.device: empty; expected an ALSA name such as hw:CARD=name (`edge devices` lists them)"
-        elif _NUMBERED_CARD.match(device):
+        elif names_card_by_number(device):
             yield (
                 f'{side}.device: "{device}" names the card by its number, which changes between boots; expected its '
                 "id, as in hw:CARD=name (`edge devices` lists them)"
@@ -133,10 +169,10 @@ def _output_channels(config: Config, given: set[str]) -> Problems:
 
 
 def _clock(config: Config, given: set[str]) -> Problems:
-    if config.output.clock == "shared" and config.output.kind not in ("loopback", "alsa"):
+    if config.output.clock == "shared" and config.output.kind == "portaudio":
         yield (
-            f'output.clock: "shared" cannot be had with output.kind = "{config.output.kind}"; expected "auto", or '
-            'kind "loopback" or "alsa"'
+            'output.clock: "shared" cannot be had with output.kind = "portaudio"; expected "auto", or kind "loopback" '
+            'or "alsa"'
         )
 
 
@@ -179,13 +215,14 @@ def _agc(config: Config, given: set[str]) -> Problems:
 
 
 _RULES: tuple[tuple[Callable[[Config, set[str]], Problems], tuple[str, ...]], ...] = (
-    (_profile, ("profile",)),
     (_board_or_positions, ()),
     (_positions, ("array.board", "array.positions_m")),
     (_roles, ("array.board", "array.positions_m", "array.roles")),
     (_gains, ("array.board", "array.positions_m", "array.gains_db")),
     (_beamformer, ("array.board", "array.positions_m", "beamformer.kind")),
-    (_rates, ("profile", "input.rate_hz")),
+    (_input_rate, ("profile", "input.rate_hz")),
+    (_output_rate, ("profile", "output.kind", "output.rate_hz")),
+    (_unused_keys, ("input.kind", "output.kind")),
     (_input_file, ("input.kind", "input.path")),
     (_input_period, ("input.period_frames",)),
     (_output_file, ("output.kind", "output.path", "output.format")),

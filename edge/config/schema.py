@@ -65,7 +65,7 @@ class OutputConfig:
     path: str = ""
     """.wav or .flac to write, for kind = file"""
     rate_hz: Annotated[int, Range(8000, 192000)] = 16000
-    """rate of the device or file; other than the rate of the profile means resampling"""
+    """rate of the device or file, one of the usual ones; other than the rate of the profile means resampling"""
     format: Annotated[str, SampleFormat] = "S16_LE"
     """sample format of the ALSA device or the file"""
     periods: Annotated[int, Range(2, 64)] = 4
