@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,3 +71,13 @@ class Meters:
         self.peak[:] = 0.0
         self.out_energy[:] = 0.0
         self.out_peak[:] = 0.0
+
+
+def rms_dbfs(energy: NDArray[np.float64], frames: int) -> tuple[float, ...]:
+    """Level of each channel from its sum of squares over `frames`, full scale 1.0; -inf for silence."""
+    return tuple(10.0 * math.log10(e / frames) if frames and e > 0.0 else -math.inf for e in energy.tolist())
+
+
+def peak_dbfs(peak: NDArray[np.float32]) -> tuple[float, ...]:
+    """Level of each channel's largest magnitude; -inf for silence."""
+    return tuple(20.0 * math.log10(p) if p > 0.0 else -math.inf for p in peak.tolist())

@@ -15,9 +15,9 @@ from edge.config.schema import Config
 from edge.errors import AudioFileError
 from edge.geometry import geometry_from_config
 from edge.mask.factory import make_estimator
+from edge.meters import peak_dbfs, rms_dbfs
 from edge.pipeline import SANE_MAX, Pipeline
 from edge.profiles import PROFILES
-from edge.runtime.collect import peak_dbfs, rms_dbfs
 from edge.runtime.timing import HopClock, RunStatistics
 
 F32 = NDArray[np.float32]

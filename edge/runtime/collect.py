@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 
-import numpy as np
-from numpy.typing import NDArray
-
 from edge.config.schema import Config
 from edge.latency import latency_budget_ms
-from edge.meters import MeterReading
+from edge.meters import MeterReading, peak_dbfs, rms_dbfs
 from edge.runtime.loop import AudioLoop
 from edge.runtime.timing import percentiles_ms
 from edge.telemetry.host import HostSensors
@@ -119,13 +115,3 @@ def _model_name(estimator: object) -> str:
     """Name and precision of the network in use, empty where none is."""
     manifest = getattr(estimator, "manifest", None)
     return f"{manifest.name} {getattr(estimator, 'precision', '')}".strip() if manifest else ""
-
-
-def rms_dbfs(energy: NDArray[np.float64], frames: int) -> tuple[float, ...]:
-    """Level of each channel from its sum of squares over `frames`, full scale 1.0; -inf for silence."""
-    return tuple(10.0 * math.log10(e / frames) if frames and e > 0.0 else -math.inf for e in energy.tolist())
-
-
-def peak_dbfs(peak: NDArray[np.float32]) -> tuple[float, ...]:
-    """Level of each channel's largest magnitude; -inf for silence."""
-    return tuple(20.0 * math.log10(p) if p > 0.0 else -math.inf for p in peak.tolist())
