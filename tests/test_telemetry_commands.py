@@ -109,8 +109,17 @@ def test_host_name_is_the_automatic_device_name():
 @pytest.mark.parametrize(
     ("topic", "allowed"),
     [
-        ("app/replies/17", True),
         ("edge/kitchen/reply/app", True),
+        ("edge/kitchen/reply/app/17", True),
+        ("edge/kitchen/reply/", False),
+        ("edge/kitchen/reply/a/", False),
+        ("edge/kitchen/reply/+", False),
+        ("edge/kitchen/reply/" + 1024 * "a", False),
+        ("app/replies/17", False),
+        ("zigbee2mqtt/door/set", False),
+        ("edge/kitchen/replying", False),
+        ("edge", False),
+        ("edge/bedroom/reply/look", False),
         ("edge/bedroom/command/reset", False),
         ("edge/kitchen/status", False),
         ("app/+", False),
@@ -118,5 +127,5 @@ def test_host_name_is_the_automatic_device_name():
         ("", False),
     ],
 )
-def test_a_response_topic_cannot_reach_other_devices(topic, allowed):
+def test_a_response_topic_is_below_our_own_replies(topic, allowed):
     assert Topics("edge", "kitchen").allows_response_on(topic) is allowed

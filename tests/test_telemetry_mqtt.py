@@ -290,6 +290,55 @@ def test_a_broker_that_never_reads_costs_no_memory_and_no_time(greeting, with_ev
     wait_until(lambda: not any(t.name.startswith("paho") for t in threading.enumerate()), what="the end of the thread")
 
 
+class Flooding(Server):
+    """Accepts, then sends one command of 64 MiB to whoever connects; `sent` has the bytes it got rid of each time."""
+
+    MESSAGE_BYTES = 64 * 2**20
+
+    def __init__(self):
+        super().__init__()
+        self.sent = []
+
+    def _run(self):
+        topic = b"edge/test/command/look"
+        length = bytes([0x80, 0x80, 0x80, 0x20])  # 0x20 << 21
+        chunk = bytes(65536)
+        while True:
+            try:
+                client, _ = self._socket.accept()
+            except OSError:
+                return
+            self.connections.append(client)
+            self.sent.append(0)
+            try:
+                client.sendall(CONNACK_ACCEPTED + bytes([0x30]) + length + bytes([0, len(topic)]) + topic)
+                while self.sent[-1] < self.MESSAGE_BYTES:
+                    client.sendall(chunk)
+                    self.sent[-1] += len(chunk)
+            except OSError:
+                client.close()
+
+
+def test_a_huge_message_is_not_read_and_told_once():
+    warnings = []
+    controller = RecordingController()
+    with Flooding() as server:
+        telemetry = MqttTelemetry(config_for(server.port), controller, warnings.append)
+        tracemalloc.start()
+        telemetry.open()
+        wait_until(lambda: len(server.sent) >= 3, 20, "three connections")
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        telemetry.close()
+    assert most < 2**20
+    assert max(server.sent) < server.MESSAGE_BYTES / 2  # what the buffers of two sockets hold
+    assert controller.commands == []
+    assert warnings == [
+        f"the MQTT broker at 127.0.0.1:{server.port} sent a message of more than 65536 bytes, so the connection was "
+        "closed and is made again; find out who publishes that on edge/test/command/+"
+    ]
+
+
 def test_a_stalled_broker_is_left_and_told(monkeypatch):
     monkeypatch.setattr(connection, "KEEPALIVE_S", 1)
     warnings = []

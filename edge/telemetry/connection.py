@@ -28,13 +28,31 @@ MAX_INCOMING_BYTES = 65536
 PASSWORD_VARIABLE = "EDGE_MQTT_PASSWORD"
 
 
-def make_client(config: TelemetryConfig, client_id: str) -> Client:
+class BoundedClient(Client):
+    """A client that hangs up rather than hold a huge message in memory.
+
+    An MQTT 3.1.1 client cannot tell the broker how much it takes, and paho reads a message of any length (up to 256 MB)
+    before it hands it over. It asks for the rest of a message at once, so here its length is known before any of it
+    has been read.
+    """
+
+    oversized = False
+    """the connection was given up because of such a message; whoever reads it sets it back"""
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        if bufsize > MAX_INCOMING_BYTES:
+            self.oversized = True
+            raise ConnectionError(f"a message of {bufsize} bytes, expected at most {MAX_INCOMING_BYTES}")
+        return super()._sock_recv(bufsize)
+
+
+def make_client(config: TelemetryConfig, client_id: str) -> BoundedClient:
     """A client that has not connected yet: protocol, credentials, TLS and bounds from the configuration.
 
     Raises TelemetryError if what the configuration names locally (CA file, password file) cannot be used.
     """
     mqtt = config.mqtt
-    client = Client(
+    client = BoundedClient(
         CallbackAPIVersion.VERSION2,
         client_id=client_id,
         protocol=MQTTv5 if mqtt.protocol == "5" else MQTTv311,
@@ -158,6 +176,14 @@ def silent_sentence(mqtt: MqttConfig) -> str:
 def stalled_sentence(mqtt: MqttConfig) -> str:
     """The broker had accepted the connection and then stopped answering."""
     return f"{broker_name(mqtt)} stopped answering; look into the broker's log and load, or check the network"
+
+
+def oversized_sentence(mqtt: MqttConfig, commands: str) -> str:
+    """Somebody publishes what is no command."""
+    return (
+        f"{broker_name(mqtt)} sent a message of more than {MAX_INCOMING_BYTES} bytes, so the connection was closed and "
+        f"is made again; find out who publishes that on {commands}"
+    )
 
 
 def thrown_out_sentence(mqtt: MqttConfig, device: str) -> str:

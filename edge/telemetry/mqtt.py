@@ -210,8 +210,11 @@ class MqttTelemetry:
         was_connected, self.connected = self.connected, False
         if self._closing:
             return
+        oversized, self._client.oversized = self._client.oversized, False
         if not self._answered:
             self._warn(connection.silent_sentence(self._mqtt))
+        elif oversized:
+            self._warn(connection.oversized_sentence(self._mqtt, self.topics.commands))
         elif reason.getName() == "Keep alive timeout":
             self._warn(connection.stalled_sentence(self._mqtt))
         elif was_connected:

@@ -54,9 +54,9 @@ class Topics:
     def allows_response_on(self, topic: str) -> bool:
         """May a reply go to this response topic, chosen by whoever sent the command (MQTT 5)?
 
-        Not to a wildcard, and not to any topic under our prefix but our own replies: otherwise someone allowed to
-        command one device could make it publish status, or commands, in the name of another.
+        Only below our own replies, and not to a wildcard: otherwise someone allowed to command one device could make
+        it publish, with its rights on the broker, to anything there: another device, a light, a door.
         """
-        if not topic or len(topic) > 1024 or set(topic) & set("+#\x00") or topic.startswith("$"):
+        if len(topic) > 1024 or set(topic) & set("+#\x00"):
             return False
-        return topic.startswith(self.reply("")) or not topic.startswith(f"{self.prefix}/")
+        return topic.startswith(self.reply("")) and not topic.endswith("/")

@@ -76,26 +76,28 @@ def test_mqtt_5_reply_goes_where_the_sender_asked_with_its_correlation_data(run)
     run.telemetry(broker.config(protocol="5"))
     observer.wait_for("edge/test/status", online)
     properties = Properties(PacketTypes.PUBLISH)
-    properties.ResponseTopic = "panel/answers"
+    properties.ResponseTopic = "edge/test/reply/look/panel-7"
     properties.CorrelationData = b"\x00\x17"
     observer.send("edge/test/command/look", b'{"azimuth_deg": 5}', properties=properties)
-    reply = observer.wait_for("panel/answers")
+    reply = observer.wait_for("edge/test/reply/look/panel-7")
     validate(reply, "reply")
-    (correlation,) = [got.CorrelationData for topic, _, _, got in observer.messages if topic == "panel/answers"]
+    topic = "edge/test/reply/look/panel-7"
+    (correlation,) = [got.CorrelationData for name, _, _, got in observer.messages if name == topic]
     assert correlation == b"\x00\x17"
     assert observer.on("edge/test/reply/look") == []
 
 
-def test_mqtt_5_response_topic_cannot_command_another_device(run):
+@pytest.mark.parametrize("topic", ["edge/other/command/reset", "edge/test/status", "home/door/set"])
+def test_mqtt_5_response_topic_reaches_nothing_but_our_replies(run, topic):
     broker = run.broker()
     observer = run.observer(broker.port, "5")
     run.telemetry(broker.config(protocol="5"))
     observer.wait_for("edge/test/status", online)
     properties = Properties(PacketTypes.PUBLISH)
-    properties.ResponseTopic = "edge/other/command/reset"
+    properties.ResponseTopic = topic
     observer.send("edge/test/command/look", b'{"azimuth_deg": 5}', properties=properties)
     observer.wait_for("edge/test/reply/look")
-    assert observer.on("edge/other/command/reset") == []
+    assert [payload for payload in observer.on(topic) if "command" in payload] == []
 
 
 @both_protocols
