@@ -61,6 +61,11 @@ class FakeCard:
         self.present = True
         self.silent = False
         """gives nothing although it is there"""
+        self.stuck = False
+        """says at every read that it lost frames"""
+        self.reads = 0
+        self.always_dry = False
+        """says at every write that it ran dry"""
         self.largest_read = 10**9
         self.tear_bytes = 0
         self.fail_with = 0
@@ -129,6 +134,10 @@ class FakePcm:
 
     def read(self) -> tuple[int, bytes]:
         self._check()
+        self.card.reads += 1
+        if self.card.stuck:
+            assert self.card.reads < 100_000, "reads without end"
+            return XRUN, b""
         now = self._card_frame()
         if not self.running:
             self.running, self.at = True, now
@@ -147,6 +156,8 @@ class FakePcm:
 
     def write(self, data) -> int:
         self._check()
+        if self.card.always_dry:
+            return XRUN
         frames = len(data) // (BYTES[self.format] * self.channels)
         if not self.running:
             self.running, self.at, self.start = True, 0, self._card_frame()

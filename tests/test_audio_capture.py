@@ -195,6 +195,22 @@ def test_a_card_that_falls_silent_is_reopened():
     assert frame_codes(read_blocks(source, 10 * 125))[-1] != 0
 
 
+def test_a_card_stuck_in_overruns_is_reopened_at_the_pace_of_time():
+    card, source = start()
+    read_blocks(source, 4)
+    card.stuck = True
+    card.reads = 0
+    start_ns = card.clock.ns
+    assert not read_blocks(source, 10 * 125).any()
+    assert abs(card.clock.ns - start_ns - 10e9) < 0.1e9
+    assert card.reads <= 8 * 10, "eight reads for each attempt to reopen, which become ever more seldom"
+    assert "again and again" in source.last_error
+    card.stuck = False
+    codes = frame_codes(read_blocks(source, 10 * 125))
+    assert codes[-1] != 0
+    assert np.abs(timeline_error(codes)).max() <= 1
+
+
 def test_a_torn_frame_never_reaches_the_channels():
     card, source = start()
     parts = [read_blocks(source, 4)]

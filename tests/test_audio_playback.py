@@ -8,6 +8,7 @@ import numpy as np
 from alsa_pcm import FakeCard, VirtualClock
 
 from edge.audio.alsa_sink import AlsaSink
+from edge.audio.playback import DeviceSink
 
 RATE, HOP, CHANNELS = 16000, 128, 2
 HOP_S = HOP / RATE
@@ -121,6 +122,71 @@ def test_eio_reopens():
     assert sink.reopens == 1
     assert sink.dropped_frames == HOP
     assert "Input/output error" in sink.last_error
+
+
+def test_output_that_never_stops_running_dry_is_reopened_ever_more_seldom():
+    card, sink = start()
+    play(card, sink, blocks(10))
+    card.always_dry = True
+    card.attempts_ns.clear()
+    before_ns = card.clock.ns
+    play(card, sink, blocks(10 * 125, first=10))
+    assert card.clock.ns - before_ns == round(10 * 125 * HOP_S * 1e9)
+    assert len(card.attempts_ns) <= 8
+    card.always_dry = False
+    play(card, sink, blocks(6 * 125))
+    assert np.array_equal(heard(card)[-HOP:], np.arange((6 * 125 - 1) * HOP, 6 * 125 * HOP) % 30000 + 1)
+
+
+class LateSpeaker:
+    """A device that takes frames in the very call that says that it had run dry, as PortAudio's streams do."""
+
+    prefill_frames = 2 * HOP
+
+    def __init__(self) -> None:
+        self.underrun = False
+        self.queue = 0
+        self.sound = np.zeros(0, np.float32)
+
+    def write(self, block: np.ndarray) -> int:
+        self.underrun = self.queue < 0
+        self.queue = max(self.queue, 0) + len(block)
+        self.sound = np.concatenate([self.sound, block[:, 0]])
+        return len(block)
+
+    def wait(self, timeout_ms: int) -> bool:
+        return True
+
+    def queue_frames(self) -> int:
+        return max(self.queue, 0)
+
+    def close(self, drain: bool) -> None: ...
+
+
+class LateSink(DeviceSink):
+    def open_device(self) -> LateSpeaker:
+        return LateSpeaker()
+
+
+def test_frames_taken_after_running_dry_are_followed_by_what_the_queue_lacks():
+    sink = LateSink(RATE, CHANNELS, clock=VirtualClock())
+    sink.open()
+    speaker = sink._device
+    sound = blocks(6)
+    sink.write(sound[0])
+    assert speaker.queue == 3 * HOP
+    speaker.queue = -1
+    sink.write(sound[1])
+    assert sink.underruns == 1
+    assert speaker.queue == HOP, "nothing goes behind the block before it is known what is missing"
+    speaker.queue -= 28
+    sink.write(sound[2])
+    assert speaker.queue == 3 * HOP, "the target and one block"
+    sink.write(sound[3])
+    silence = np.zeros(HOP + 28)
+    expected = [np.zeros(2 * HOP), sound[0][:, 0], sound[1][:, 0], silence, sound[2][:, 0], sound[3][:, 0]]
+    np.testing.assert_array_equal(speaker.sound, np.concatenate(expected))
+    assert (sink.underruns, sink.dropped_frames) == (1, 0)
 
 
 def test_pacing_sink_takes_everything_at_the_device_pace():

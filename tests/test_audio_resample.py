@@ -172,13 +172,27 @@ def test_sink_resamples_everything_written(device_rate):
     signal = np.repeat(0.5 * sine(700, 16000, 2.0), 2, 1).astype(np.float32)
     for first in range(0, len(signal), 128):
         sink.write(np.ascontiguousarray(signal[first : first + 128]))
-    got = np.concatenate(device.blocks)
     # what is missing is the look-ahead, reported as latency
-    assert abs(len(got) - (len(signal) - 32) * device_rate / 16000) <= 3
-    want = 0.5 * sine(700, device_rate, 2.0)[: len(got), 0]
-    assert np.abs(inner(got[:, 1]) - inner(want)).max() < 1e-3
+    assert abs(sum(map(len, device.blocks)) - (len(signal) - 32) * device_rate / 16000) <= 3
     assert sink.latency_frames == math.ceil(960 * 16000 / device_rate) + 32
+    sink.close()
+    sink.close()
+    got = np.concatenate(device.blocks)
+    # one frame more where the last position was rounded to just before the end
+    assert 0 <= len(got) - 2 * device_rate <= 1, "closing gives out the rest"
+    want = 0.5 * sine(700, device_rate, 2.1)[: len(got), 0]
+    assert np.abs(inner(got[:, 1]) - inner(want)).max() < 1e-3
+    # 4 ms before the end the filter has run out of signal only with its outermost taps
+    assert np.abs(got[-100:-4, 1] - want[-100:-4]).max() < 0.2
     assert sink.drift_ppm is None
+
+
+def test_sink_that_took_nothing_closes_without_a_sound():
+    device = Collecting(48000, 1)
+    sink = ResampledSink(device, 16000)
+    sink.open()
+    sink.close()
+    assert device.blocks == []
 
 
 def test_sink_takes_blocks_longer_than_it_was_made_for():

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from edge.audio.alsa_pcm import OpenPcm, PcmPoll, PcmRequest, open_pcm, pcm_errors
-from edge.audio.alsa_source import XRUN
+from edge.audio.alsa_device import XRUN, AlsaDevice
+from edge.audio.alsa_pcm import OpenPcm, PcmRequest
 from edge.audio.base import Block
 from edge.audio.capture import DeviceLost
 from edge.audio.playback import DeviceSink, PlaybackDevice
 from edge.audio.sample_format import Encoder
-from edge.audio.timing import SECOND_NS, Clock, MonotonicClock
+from edge.audio.timing import SECOND_NS, Clock
 
 
 class AlsaSink(DeviceSink):
@@ -34,22 +34,16 @@ class AlsaSink(DeviceSink):
         return AlsaPlayback(self.request, self._opener, self._clock)
 
 
-class AlsaPlayback:
+class AlsaPlayback(AlsaDevice):
     """One opened ALSA playback PCM."""
 
     def __init__(self, request: PcmRequest, opener: OpenPcm | None = None, clock: Clock | None = None) -> None:
-        self._errors = pcm_errors()
-        self._clock: Clock = clock or MonotonicClock()
-        self._pcm = open_pcm(request, opener)
-        info = self._pcm.info()
+        super().__init__(request, opener, clock)
         self._rate_hz = request.rate_hz
-        self.period_frames: int = info["period_size"]
-        self.buffer_frames: int = info["buffer_size"]
         # the queue before a block: room for one block above it, one period of lateness below
         self.prefill_frames = max(self.buffer_frames // 2, min(self.period_frames, self.buffer_frames - 1))
         self.underrun = False
         self._encode = Encoder(request.format, request.channels, self.buffer_frames)
-        self._poll = PcmPoll(self._pcm)
 
     def write(self, block: Block) -> int:
         try:
@@ -80,7 +74,4 @@ class AlsaPlayback:
         deadline_ns = self._clock.now_ns() + (self.buffer_frames + self.period_frames) * SECOND_NS // self._rate_hz
         while drain and self.queue_frames() > 0 and self._clock.now_ns() < deadline_ns:
             self._clock.sleep_until_ns(self._clock.now_ns() + 2_000_000)
-        try:
-            self._pcm.close()
-        except self._errors as error:
-            raise DeviceLost(str(error)) from error
+        self._close_pcm()

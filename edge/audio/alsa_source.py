@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from edge.audio.alsa_pcm import OpenPcm, PcmPoll, PcmRequest, open_pcm, pcm_errors
+from edge.audio.alsa_device import XRUN, AlsaDevice
+from edge.audio.alsa_pcm import OpenPcm, PcmRequest
 from edge.audio.base import Block
 from edge.audio.capture import CaptureDevice, DeviceLost, DeviceSource
 from edge.audio.sample_format import FrameRing
-from edge.audio.timing import Clock, MonotonicClock
-
-XRUN = -32
-"""what pyalsaaudio returns after an overrun or underrun (-EPIPE)"""
+from edge.audio.timing import Clock
 
 
 class AlsaSource(DeviceSource):
@@ -37,20 +35,14 @@ class AlsaSource(DeviceSource):
         return AlsaCapture(self.request, self._opener, self._clock)
 
 
-class AlsaCapture:
+class AlsaCapture(AlsaDevice):
     """One opened ALSA capture PCM. The stream starts with the first fetch()."""
 
     def __init__(self, request: PcmRequest, opener: OpenPcm | None = None, clock: Clock | None = None) -> None:
-        self._errors = pcm_errors()
-        self._clock: Clock = clock or MonotonicClock()
-        self._pcm = open_pcm(request, opener)
-        info = self._pcm.info()
-        self.period_frames: int = info["period_size"]
-        self.buffer_frames: int = info["buffer_size"]
+        super().__init__(request, opener, clock)
         self.latency_frames = self.period_frames
         self.lost = False
         self._ring = FrameRing(request.format, request.channels, self.period_frames)
-        self._poll = PcmPoll(self._pcm)
 
     def fetch(self, timeout_ms: int) -> int:
         """At most one period; called when everything fetched before was taken. See CaptureDevice."""
@@ -83,7 +75,4 @@ class AlsaCapture:
         return min(max(self._pcm.avail(), 0), self.buffer_frames) if not self.lost else 0
 
     def close(self) -> None:
-        try:
-            self._pcm.close()
-        except self._errors as error:
-            raise DeviceLost(str(error)) from error
+        self._close_pcm()

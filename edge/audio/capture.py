@@ -13,6 +13,8 @@ STALL_MS = 500
 """a device that gives nothing for so long is taken for lost; sound servers deliver in bursts of up to 0.2 s"""
 START_MS = 3000
 """the same before its first frames: some cards first have to start a clock, idle sound servers take 2 s"""
+OVERRUNS_IN_A_ROW = 8
+"""a device that only ever says that it lost frames is taken for lost"""
 START_STEP_MS = 100
 """meanwhile silence goes out in steps of this"""
 LONGEST_GAP_S = 2.0
@@ -64,6 +66,8 @@ class DeviceSource:
         self._fetched = 0
         self._heard = False
         """whether the device gave anything since it was opened"""
+        self._empty_overruns = 0
+        """overruns since the last captured frames"""
         self._opened_ns = 0
         self._edge_ns = 0
         """when the last frame handed in so far was captured; 0 before the first"""
@@ -120,8 +124,13 @@ class DeviceSource:
         if device.lost:
             device.lost = False
             self.overruns += 1
+            self._empty_overruns = 0 if frames else self._empty_overruns + 1
+            if self._empty_overruns == OVERRUNS_IN_A_ROW:
+                self._lose("loses frames again and again")
+                return
             self._owe(edge_ns - self._edge_ns - self._span_ns(frames))
         elif frames:
+            self._empty_overruns = 0
             if not self._heard:
                 self._heard = True
                 self._backoff.succeeded()
@@ -148,7 +157,7 @@ class DeviceSource:
 
     def _lose(self, why: str) -> None:
         self.last_error = why
-        self._fetched = 0
+        self._fetched = self._empty_overruns = 0
         if not self._heard:  # opened and gave nothing: as good as not opened
             self._backoff.failed(self._clock.now_ns())
         self._heard = False

@@ -23,7 +23,6 @@ SMOOTH_POINTS = 4.0
 DRIFT_LIMIT = 600e-6
 """full-speed USB allows 500 ppm; anything more is no clock"""
 PULL_LIMIT = 300e-6
-CORRECTION_LIMIT = DRIFT_LIMIT + PULL_LIMIT
 PRIOR_DRIFT = 100e-6
 """deviation of the drift expected between two arbitrary crystals"""
 KNOWN_SHARE = 0.9

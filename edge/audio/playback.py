@@ -20,7 +20,7 @@ class PlaybackDevice(Protocol):
     """One opened playback device. Made by an opener, which raises DeviceError."""
 
     underrun: bool
-    """set by write() when the device had run dry; it took nothing then and is ready again; the sink clears it"""
+    """set by write() when the device had run dry before it and is ready again; the sink clears it"""
     prefill_frames: int
     """queue to build before the first block, so that jitter of a period does not run it dry"""
 
@@ -72,8 +72,8 @@ class DeviceSink:
 
     def _start(self, device: PlaybackDevice) -> None:
         self._device = device
-        self._primed = False
-        self._shedding = False
+        self._primed = self._played = False
+        self._shedding = self._short = False
         self._silence = np.zeros((device.prefill_frames, self.channels), np.float32)
         self.latency_frames = device.prefill_frames
 
@@ -120,6 +120,12 @@ class DeviceSink:
             device.write(self._silence)
             device.underrun = False
             self._primed = True
+        if self._short:
+            self._short = False
+            queue_frames = device.queue_frames()
+            if 0 <= queue_frames < device.prefill_frames:
+                device.write(self._silence[queue_frames:])
+                device.underrun = False
         done = attempts = 0
         while done < len(block):
             taken = device.write(block[done:])
@@ -127,6 +133,10 @@ class DeviceSink:
             if device.underrun:
                 device.underrun = False
                 self.underruns += 1
+                if taken:
+                    # it plays already: what its queue lacks goes in front of the next block
+                    self._short = True
+                    continue
                 attempts += 1
                 if attempts == 3:
                     raise DeviceLost("runs dry again and again")
@@ -137,11 +147,17 @@ class DeviceSink:
                     break
                 if not device.wait(PACING_WAIT_MS):
                     raise DeviceLost(f"takes no sound for {PACING_WAIT_MS} ms")
+        if done and not self._played:
+            self._played = True
+            self._backoff.succeeded()
         return done
 
     def _lose(self, why: str) -> None:
         self.last_error = why
-        self._backoff.due_ns = self._clock.now_ns()
+        if self._played:
+            self._backoff.due_ns = self._clock.now_ns()
+        else:  # opened and took nothing: as good as not opened
+            self._backoff.failed(self._clock.now_ns())
         self._release(drain=False)
 
     def _reopen_when_due(self) -> None:
@@ -154,5 +170,4 @@ class DeviceSink:
             self.last_error = str(error)
             self._backoff.failed(self._clock.now_ns())
             return
-        self._backoff.succeeded()
         self.reopens += 1

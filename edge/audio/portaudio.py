@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +51,28 @@ def _stream(request: PortAudioRequest) -> tuple[Any, type[Exception]]:
     return stream, sd.PortAudioError
 
 
+class _PortAudioStream:
+    """What both directions have in common: a stream and waiting for it."""
+
+    def __init__(self, request: PortAudioRequest, clock: Clock | None) -> None:
+        self._clock: Clock = clock or MonotonicClock()
+        self._stream, self._error = _stream(request)
+        self._pause_ns = request.period_frames * SECOND_NS // request.rate_hz // 4
+
+    def _wait_for(self, available: Callable[[], int], timeout_ms: int) -> int:
+        """Frames available, asked for until there are some; 0 after the timeout.
+
+        Asking first keeps a dead device from holding the audio thread inside PortAudio.
+        """
+        deadline_ns = self._clock.now_ns() + timeout_ms * 1_000_000
+        while not (frames := available()):
+            now_ns = self._clock.now_ns()
+            if now_ns >= deadline_ns:
+                return 0
+            self._clock.sleep_until_ns(now_ns + self._pause_ns)
+        return frames
+
+
 class PortAudioSource(DeviceSource):
     """Source on a PortAudio device; `device` is part of its name, or "default"."""
 
@@ -69,29 +92,23 @@ class PortAudioSource(DeviceSource):
         return PortAudioCapture(self.request, self._clock)
 
 
-class PortAudioCapture:
+class PortAudioCapture(_PortAudioStream):
     """One opened input stream, started by the first fetch()."""
 
     def __init__(self, request: PortAudioRequest, clock: Clock | None = None) -> None:
-        self._clock: Clock = clock or MonotonicClock()
-        self._stream, self._error = _stream(request)
+        super().__init__(request, clock)
         self._period_frames = request.period_frames
-        self._period_ns = request.period_frames * SECOND_NS // request.rate_hz
         self._ring = FrameRing("FLOAT_LE", request.channels, request.period_frames)
         self.latency_frames = round(self._stream.latency * request.rate_hz)
         self.lost = False
 
     def fetch(self, timeout_ms: int) -> int:
-        deadline_ns = self._clock.now_ns() + timeout_ms * 1_000_000
         try:
             if self._stream.stopped:
                 self._stream.start()
-            # asking first keeps a dead device from holding the audio thread inside PortAudio
-            while not (ready := self._stream.read_available):
-                now_ns = self._clock.now_ns()
-                if now_ns >= deadline_ns:
-                    return 0
-                self._clock.sleep_until_ns(now_ns + self._period_ns // 4)
+            ready = self._wait_for(lambda: self._stream.read_available, timeout_ms)
+            if not ready:
+                return 0
             frames = min(ready, self._period_frames)
             data, self.lost = self._stream.read(frames)
         except self._error as error:
@@ -134,13 +151,11 @@ class PortAudioSink(DeviceSink):
         return PortAudioPlayback(self.request, self._clock)
 
 
-class PortAudioPlayback:
+class PortAudioPlayback(_PortAudioStream):
     """One opened and started output stream."""
 
     def __init__(self, request: PortAudioRequest, clock: Clock | None = None) -> None:
-        self._clock: Clock = clock or MonotonicClock()
-        self._stream, self._error = _stream(request)
-        self._period_ns = request.period_frames * SECOND_NS // request.rate_hz
+        super().__init__(request, clock)
         self._stream.start()
         self._buffer_frames = self._stream.write_available
         self.prefill_frames = max(self._buffer_frames // 2, 1)
@@ -156,16 +171,10 @@ class PortAudioPlayback:
         return max(frames, 0)
 
     def wait(self, timeout_ms: int) -> bool:
-        deadline_ns = self._clock.now_ns() + timeout_ms * 1_000_000
         try:
-            while not self._stream.write_available:
-                now_ns = self._clock.now_ns()
-                if now_ns >= deadline_ns:
-                    return False
-                self._clock.sleep_until_ns(now_ns + self._period_ns // 4)
+            return self._wait_for(lambda: self._stream.write_available, timeout_ms) > 0
         except self._error as error:
             raise DeviceLost(str(error)) from error
-        return True
 
     def queue_frames(self) -> int:
         try:

@@ -182,6 +182,8 @@ class ResampledSink:
         # a lock moves the ratio by at most 0.1 %
         most = math.ceil((max_block_frames + self._resampler.taps) * sink.rate_hz / rate_hz * 1.002) + 2
         self._output = np.zeros((most, sink.channels), np.float32)
+        self._holding = False
+        """whether the filter still holds back the end of what was written"""
 
     @property
     def underruns(self) -> int:
@@ -207,20 +209,32 @@ class ResampledSink:
         if self._lock:
             self._lock.target_frames = self.inner.latency_frames
             self._lock.reset()
+        self._holding = False
 
     def close(self) -> None:
+        if self._holding:
+            self._holding = False
+            for first in range(0, self._resampler.lookahead_frames, self._max_block_frames):
+                frames = min(self._max_block_frames, self._resampler.lookahead_frames - first)
+                self._resample(np.zeros((frames, self.channels), np.float32))
         self.inner.close()
 
     def write(self, block: Block) -> None:
+        self._holding = True
         for first in range(0, len(block), self._max_block_frames):
             part = block[first : first + self._max_block_frames]
             if self._lock:
                 self._steer(len(part))
-            self._resampler.push(part)
-            made = self._resampler.pull(self._output)
-            self.inner.write(self._output[:made])
+            made = self._resample(part)
             if self._lock:
                 self._lock.written(made)
+
+    def _resample(self, part: Block) -> int:
+        """Pass `part` on, as far as the filter has seen enough. Returns the frames written."""
+        self._resampler.push(part)
+        made = self._resampler.pull(self._output)
+        self.inner.write(self._output[:made])
+        return made
 
     def _steer(self, frames: int) -> None:
         assert self._lock is not None

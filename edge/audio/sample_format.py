@@ -95,6 +95,3 @@ class FrameRing:
         self._first = (self._first + frames) % self.capacity
         self.count -= frames
         return frames
-
-    def clear(self) -> None:
-        self._first = self.count = 0
