@@ -31,8 +31,9 @@ class Enhancer:
 
     config: its array, beamformer, mask, post and output.channels count. rate_hz: of input and output; another rate
     than the profile's is resampled both ways (soxr, its delay removed).
-    push() takes float32 (frames, channels), at most full scale 1.0, and returns float32 (frames', outputs).
-    Raises ConfigError or ModelError when made, AudioFileError on a wrong number of channels.
+    push() takes floats (frames, channels) of full scale 1.0, or int16 or int32 as recorded, and returns float32
+    (frames', outputs). Raises ConfigError or ModelError when made, AudioFileError on a wrong number of channels or
+    samples of another kind.
     """
 
     def __init__(self, config: Config, rate_hz: int) -> None:
@@ -58,7 +59,7 @@ class Enhancer:
 
     def push(self, samples: NDArray[Any]) -> F32:
         """Enhance some more. Returns what is finished, possibly nothing."""
-        samples = np.asarray(samples, np.float32)
+        samples = _as_float(np.asarray(samples))
         if samples.ndim == 1:
             samples = samples[:, np.newaxis]
         if samples.ndim != 2 or samples.shape[1] != self.channels:
@@ -109,12 +110,24 @@ class Enhancer:
 
 
 def enhance_array(samples: NDArray[Any], rate_hz: int, config: Config) -> F32:
-    """Enhance a recording. samples (frames,) or (frames, channels); returns float32 (frames, outputs), aligned.
+    """Enhance a recording. samples (frames,) or (frames, channels), floats of full scale 1.0 or int16 or int32 as
+    recorded; returns float32 (frames, outputs), aligned, of full scale 1.0.
 
-    Raises ConfigError, ModelError, or AudioFileError on a wrong number of channels.
+    Raises ConfigError, ModelError, or AudioFileError on a wrong number of channels or samples of another kind.
     """
     enhancer = Enhancer(config, rate_hz)
     return np.concatenate([enhancer.push(samples), enhancer.flush()])
+
+
+def _as_float(samples: NDArray[Any]) -> F32:
+    """Samples as float32 of full scale 1.0. Raises AudioFileError for a dtype whose full scale nobody can know."""
+    if samples.dtype.kind == "f":
+        return samples.astype(np.float32, copy=False)
+    if samples.dtype in (np.int16, np.int32):
+        return np.multiply(samples, 2.0 ** (1 - 8 * samples.itemsize), dtype=np.float64).astype(np.float32)
+    raise AudioFileError(
+        f"the samples are {samples.dtype}, expected floats of full scale 1.0, int16 or int32; convert them first"
+    )
 
 
 class _Step(Protocol):

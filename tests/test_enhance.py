@@ -92,6 +92,20 @@ def test_a_wrong_shape_names_both_numbers(shape):
         Enhancer(live_config(), RATE_HZ).push(np.zeros(shape, np.float32))
 
 
+@pytest.mark.parametrize(("dtype", "full_scale"), [(np.int16, 2**15), (np.int32, 2**31)])
+def test_recorded_integers_have_their_own_full_scale(dtype, full_scale):
+    whole = np.rint(recording(4000, 1)[:, 0].astype(np.float64) * full_scale).astype(dtype)
+    expected = enhance_array(whole / full_scale, RATE_HZ, MONO_BYPASS)
+    assert np.abs(expected).max() > 0.1
+    np.testing.assert_array_equal(enhance_array(whole, RATE_HZ, MONO_BYPASS), expected)
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, bool, complex])
+def test_samples_of_unknown_full_scale_are_refused(dtype):
+    with pytest.raises(AudioFileError, match=r"expected floats of full scale 1\.0, int16 or int32"):
+        enhance_array(np.zeros(100, dtype), RATE_HZ, MONO_BYPASS)
+
+
 def test_the_report_tells_levels_and_cost():
     enhancer = Enhancer(MONO_BYPASS, RATE_HZ)
     samples = 0.1 * np.ones(16000, np.float32)
