@@ -5,7 +5,7 @@ from the components filtered by the very weights and gains of the run (edge.qual
 telemetry would give each second is compared with the truth over the same memory of a few seconds ("live"), and the
 median reading of a run with the mixture's SNR as a whole ("whole").
 
-Usage: python -m benchmarks.snr_estimate [--mask network wiener] [--mixtures 13] [--json FILE]
+Usage: python -m benchmarks.snr_estimate [--mixtures 13] [--json FILE]
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def measure(mixture: Mixture, snr_db: float, mask: str) -> dict[str, Errors]:
         if (i + 1) % round(hops_per_s) == 0 and (i + 1) / hops_per_s > SETTLE_S:
             readings.append((i, pipeline.snr.input_db, pipeline.snr.output_db))
 
-    result = run_with_components(pipeline, config, {"speech": speech, "noise": noise}, read)
+    result = run_with_components(pipeline, {"speech": speech, "noise": noise}, read)
     keep = math.exp(-1.0 / (hops_per_s * TIME_CONSTANT_S))
     components = {
         "input": (speech[:, 0], noise[:, 0]),
@@ -135,7 +135,7 @@ def scenes(data: Path, count: int, duration_s: float, seed: int) -> Iterator[tup
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_data_argument(parser)
-    parser.add_argument("--mask", nargs="+", default=["network", "wiener"], help="estimators to check")
+    parser.add_argument("--mask", nargs="+", default=["network"], help="estimators to check")
     parser.add_argument("--mixtures", type=int, default=13, help="talker and noise pairs (default: %(default)s)")
     parser.add_argument("--duration", type=float, default=12.0, help="seconds per mixture (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1)

@@ -62,9 +62,11 @@ class Pipeline:
                 f"array.roles {config.array.roles!r} names {len(microphones)} microphones but positions_m has "
                 f"{geometry.mics}; write one M per position"
             )
-        self._mic_channels = np.array(microphones, np.int64)
+        self.mic_channels = np.array(microphones, np.int64)
+        """channel of each microphone"""
         gains_db = np.asarray(config.array.gains_db or [0.0] * geometry.mics)
-        self._calibration = (10.0 ** (gains_db / 20.0)).astype(np.float32)
+        self.calibration: F32 = (10.0 ** (gains_db / 20.0)).astype(np.float32)
+        """gain applied to each microphone"""
         self._output_order = np.array([OUTPUT_NAMES.index(name) for name in self.outputs], np.int64)
 
         self._stft = Stft(self.profile, geometry.mics)
@@ -80,6 +82,7 @@ class Pipeline:
 
         # state
         self.mask_kind = config.mask.kind
+        self.snr.trusted = self.mask_kind == "network"
         self._unit = np.float32(1.0)
         self.bypass = False
         self.azimuth_deg = config.beamformer.azimuth_deg
@@ -143,8 +146,8 @@ class Pipeline:
         meters = self.meters
         meters.nonfinite += levels.condition(
             self._block,
-            self._mic_channels,
-            self._calibration,
+            self.mic_channels,
+            self.calibration,
             self._stft.history,
             meters.energy,
             meters.peak,
@@ -225,6 +228,7 @@ class Pipeline:
             raise ConfigError(f"mask {kind!r} has another latency than the one in use; restart to change it")
         self._estimator = estimator
         self.mask_kind = kind
+        self.snr.trusted = kind == "network"
 
     def set_beamformer(self, beamformer: str | Beamformer) -> None:
         """Change the beamformer, by kind or one from `make_beamformer`; the weights glide over to it."""

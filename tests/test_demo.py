@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -206,6 +207,19 @@ def test_short_demo_without_a_broker_measures_what_came_out(tmp_path, monkeypatc
     assert "of 375 late" in text
     draw(tmp_path / "demo.png", SCENE, config, live, report)
     assert (tmp_path / "demo.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_without_a_beamformer_the_reference_is_the_first_microphone(tmp_path, monkeypatch):
+    from edge.demo.report import make_report
+
+    _without_broker(monkeypatch)
+    file = tmp_path / "plain.toml"
+    file.write_text('[beamformer]\nkind = "none"\n[mask]\nkind = "bypass"\n')
+    config = demo_config(SCENE, tmp_path / "out.wav", file, loop=False)
+    config = replace(config, input=replace(config.input, realtime=False))
+    live = run_live(config, tmp_path, 3.0, False, lambda sentence: None)
+    scores = make_report(SCENE, config, live, tmp_path / "out.wav").summary["scores"]
+    assert scores["asr"]["si_sdr_db"] == pytest.approx(scores["noisy"]["si_sdr_db"], abs=0.01)
 
 
 def test_demo_too_short_to_measure_says_why_instead(tmp_path, monkeypatch):

@@ -241,7 +241,7 @@ def test_shadow_components_add_up_to_the_output(profile, beamformer):
     rng = np.random.default_rng(2)
     speech = np.stack([np.roll(SPEECH[:16000], i) for i in range(4)], axis=1).astype(np.float32)
     added = (0.02 * rng.standard_normal((16000, 4))).astype(np.float32)
-    result = run_with_components(build_pipeline(config), config, {"speech": speech, "noise": added})
+    result = run_with_components(build_pipeline(config), {"speech": speech, "noise": added})
     assert result.output.shape == (16000, 2)
     for column, parts in enumerate((result.listen, result.asr)):
         assert_allclose(parts["speech"] + parts["noise"], result.output[:, column], atol=2e-6)
@@ -252,14 +252,14 @@ def test_shadow_of_a_bypassed_chain_is_the_component_itself():
     config = _array_config("assistant", "none", mask="bypass")
     speech = np.zeros((8000, 4), np.float32)
     speech[:, 0] = SPEECH[:8000]
-    result = run_with_components(build_pipeline(config), config, {"speech": speech, "noise": 0.1 * speech[::-1].copy()})
+    result = run_with_components(build_pipeline(config), {"speech": speech, "noise": 0.1 * speech[::-1].copy()})
     assert_allclose(result.listen["speech"], speech[:, 0], atol=2e-6)
 
 
 def test_shadow_refuses_components_of_different_shape():
     config = _array_config("assistant", "mvdr")
     with pytest.raises(ValueError, match=r"\(samples, 4\)"):
-        run_with_components(build_pipeline(config), config, {"speech": np.zeros((100, 3))})
+        run_with_components(build_pipeline(config), {"speech": np.zeros((100, 3))})
 
 
 def _array_config(profile, beamformer, mask="wiener"):

@@ -59,11 +59,13 @@ def make_report(scene: Scene, config: Config, live: LiveResult, out_wav: Path) -
     delay = pipeline.latency_samples
     n = max(min(round(live.summary.seconds * scene.rate_hz), scene.samples, len(out) - delay), 0)
     parts = {"speech": scene.speech[:n], "noise": scene.noise[:n]}
-    shadow = run_with_components(pipeline, config, parts)
+    shadow = run_with_components(pipeline, parts)
     live_out = out[delay : delay + n]
     noisy = (parts["speech"] + parts["noise"])[:, 0]
     signals = {"noisy": noisy, "listen": live_out[:, 0], "asr": live_out[:, 1]}
-    scores = {name: _scores(name, scene, signals[name], shadow, parts) for name in SIGNALS}
+    enhanced = _reference(scene, config)[:n]
+    references = {"noisy": scene.reference[:n, 0], "listen": enhanced, "asr": enhanced}
+    scores = {name: _scores(name, scene, references[name], signals[name], shadow, parts) for name in SIGNALS}
     difference = float(np.max(np.abs(live_out - shadow.output), initial=0.0))
     summary = {
         "seconds": round(live.summary.seconds, 2),
@@ -97,16 +99,20 @@ def make_report(scene: Scene, config: Config, live: LiveResult, out_wav: Path) -
     return Report(summary, noisy, signals["listen"], signals["asr"], pipeline.weights)
 
 
-def _scores(name: str, scene: Scene, signal: F32, shadow: ShadowResult, parts: dict[str, F32]) -> dict[str, Score]:
-    n = len(signal)
-    active = scene.active[:n]
+def _reference(scene: Scene, config: Config) -> F32:
+    """What an output should be, float32 (samples,): a beam refers to the centroid, one microphone to itself."""
+    return scene.reference[:, 0 if config.beamformer.kind == "none" else 1]
+
+
+def _scores(
+    name: str, scene: Scene, reference: F32, signal: F32, shadow: ShadowResult, parts: dict[str, F32]
+) -> dict[str, Score]:
+    active = scene.active[: len(signal)]
     speech, noise = {
         "noisy": (parts["speech"][:, 0], parts["noise"][:, 0]),
         "listen": (shadow.listen["speech"], shadow.listen["noise"]),
         "asr": (shadow.asr["speech"], shadow.asr["noise"]),
     }[name]
-    # a beam refers to the centroid of the array, one microphone to itself
-    reference = scene.reference[:n, 0 if name == "noisy" or shadow is None else 1]
     mos = metrics.dnsmos(signal)
     return {
         "snr_db": metrics.power_ratio_db(speech, noise, active),
@@ -134,8 +140,7 @@ def _reasons(scores: dict[str, dict[str, Score]]) -> dict[str, str]:
 
 def _latency_ms(scene: Scene, config: Config, live: LiveResult, out: F32, n: int) -> dict[str, float | None]:
     """The budget of the runtime, and the delay found between the speech in the scene and in the file."""
-    reference = scene.reference[:n, 0 if config.beamformer.kind == "none" else 1]
-    found = find_lag(reference, out[: n + 1024, 1], 1024) if n else None
+    found = find_lag(_reference(scene, config)[:n], out[: n + 1024, 1], 1024) if n else None
     hop_ms = live.summary.deadline_ms
     stream_ms = 1000.0 * found.lag_samples / scene.rate_hz if found and found.correlation > 0.1 else None
     return {

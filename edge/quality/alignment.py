@@ -41,13 +41,6 @@ def find_lag(reference: ArrayLike, estimate: ArrayLike, max_lag_samples: int) ->
     return Alignment(int(lags[best]), float(values[best]) / scale)
 
 
-def shift(estimate: ArrayLike, lag_samples: int, length: int) -> NDArray[np.float64]:
-    """Advance `estimate` by `lag_samples` (delay it when negative) and cut or zero-pad it to `length` samples."""
-    e = np.asarray(estimate, dtype=np.float64)
-    e = e[lag_samples:] if lag_samples >= 0 else np.concatenate([np.zeros(-lag_samples), e])
-    return e[:length] if e.size >= length else np.concatenate([e, np.zeros(length - e.size)])
-
-
 def align(
     reference: ArrayLike, estimate: ArrayLike, max_lag_samples: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], Alignment]:

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.config.schema import Config
 from edge.pipeline import Pipeline
 from edge.stft import Stft
 
@@ -37,18 +36,17 @@ class ShadowResult:
 class _Shadow:
     """One component's way through the weights and gains of another signal."""
 
-    def __init__(self, pipeline: Pipeline, config: Config) -> None:
-        self._microphones = [c for c, role in enumerate(config.array.roles) if role == "M"]
-        gains_db = np.asarray(config.array.gains_db or [0.0] * len(self._microphones))
-        self._calibration = (10.0 ** (gains_db / 20.0)).astype(np.float32)[:, None]
-        self._stft = Stft(pipeline.profile, len(self._microphones))
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._mic_channels = pipeline.mic_channels
+        self._calibration = pipeline.calibration[:, None]
+        self._stft = Stft(pipeline.profile, len(self._mic_channels))
         self._hop = pipeline.hop_samples
 
     def step(self, block: F32, weights: NDArray[np.complex64], gain: F32) -> F32:
         """Block (hop, channels) -> float32 (2, hop): listen and asr."""
         stft = self._stft
         stft.history[:, : -self._hop] = stft.history[:, self._hop :].copy()
-        stft.history[:, -self._hop :] = block[:, self._microphones].T * self._calibration
+        stft.history[:, -self._hop :] = block[:, self._mic_channels].T * self._calibration
         stft.analyze()
         beam = np.sum(np.conj(weights) * (stft.spectrum_re + 1j * stft.spectrum_im), axis=0).astype(np.complex64)
         stft.synthesize((beam * gain).astype(np.complex64), beam)
@@ -57,13 +55,12 @@ class _Shadow:
 
 def run_with_components(
     pipeline: Pipeline,
-    config: Config,
     components: Mapping[str, NDArray[np.floating]],
     on_hop: Callable[[int], None] | None = None,
 ) -> ShadowResult:
     """Run the sum of `components` (each (samples, channels), equal shapes) and follow each of them to the outputs.
 
-    config: the one that `pipeline` was made from. on_hop(i) is called after hop i, for what the caller wants to log.
+    on_hop(i) is called after hop i, for what the caller wants to log.
     """
     parts = {name: np.asarray(part, dtype=np.float32) for name, part in components.items()}
     shapes = {part.shape for part in parts.values()}
@@ -78,7 +75,7 @@ def run_with_components(
         mixture += part
     output = np.zeros((hops * hop, len(pipeline.outputs)), np.float32)
     followed = {name: np.zeros((2, hops * hop), np.float32) for name in parts}
-    shadows = {name: _Shadow(pipeline, config) for name in parts}
+    shadows = {name: _Shadow(pipeline) for name in parts}
     for i in range(hops):
         now = slice(i * hop, (i + 1) * hop)
         pipeline.process(mixture[now], output[now])
