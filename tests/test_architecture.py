@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from edge.kinds import BEAMFORMER_KINDS, MASK_KINDS, PRECISIONS
+from edge.profiles import PROFILES
+
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted((ROOT / "edge").rglob("*.py"))
 
@@ -21,6 +24,7 @@ LEAVES = {
     "errors",
     "geometry",
     "kernels",
+    "kinds",
     "profiles",
     "resources",
     "windows",
@@ -109,6 +113,18 @@ def test_nothing_heavy_is_imported_on_the_live_path(unit: str) -> None:
     assert files
     found = {(module_of(path), name) for path in files for name in imports_of(path, only_at_import_time=True)}
     assert not {(module, name) for module, name in found if name.split(".")[0] in HEAVY}
+
+
+@pytest.mark.parametrize("choices", [BEAMFORMER_KINDS, MASK_KINDS, PRECISIONS, tuple(PROFILES)], ids="-".join)
+def test_choices_are_written_down_once(choices: tuple[str, ...]) -> None:
+    places = []
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            items = getattr(node, "elts", None) or getattr(node, "keys", None) or getattr(node, "args", None)
+            if isinstance(items, list):
+                words = {item.value for item in items if isinstance(item, ast.Constant) and isinstance(item.value, str)}
+                places += [module_of(path)] * (words == set(choices))
+    assert places == ["edge.profiles" if choices == tuple(PROFILES) else "edge.kinds"]
 
 
 @pytest.mark.parametrize(

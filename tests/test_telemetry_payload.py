@@ -3,15 +3,16 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import get_args
 
 import jsonschema
 import numpy as np
 import pytest
 from telemetry_samples import make_snapshot
 
-from edge.telemetry.events import EVENT_KINDS, Event, events_between
+import edge
+from edge.telemetry.events import Event, EventKind, events_between
 from edge.telemetry.payload import (
-    SCHEMA_NAMES,
     decimals,
     encode,
     event_payload,
@@ -22,12 +23,15 @@ from edge.telemetry.payload import (
 )
 from edge.telemetry.snapshot import Percentiles, Snapshot
 
+SCHEMAS = sorted((Path(edge.__file__).parent / "telemetry" / "schema").glob("*.json"))
+EVENT_KINDS = get_args(EventKind)
+
 
 def validate(payload, name):
     jsonschema.Draft202012Validator(load_schema(name)).validate(payload)
 
 
-@pytest.mark.parametrize("name", SCHEMA_NAMES)
+@pytest.mark.parametrize("name", [path.name.partition(".")[0] for path in SCHEMAS])
 def test_schemas_are_valid_and_describe_every_property(name):
     schema = load_schema(name)
     jsonschema.Draft202012Validator.check_schema(schema)

@@ -11,8 +11,7 @@ from edge.beamform.mvdr import Mvdr
 from edge.config.schema import BeamformerConfig
 from edge.errors import ConfigError
 from edge.geometry import ArrayGeometry
-
-BEAMFORMER_KINDS = ("mvdr", "delay_sum", "none")
+from edge.kinds import BEAMFORMER_KINDS
 
 
 def make_beamformer(

@@ -10,6 +10,8 @@ from typing import Any
 
 from edge.cli.common import plain_warnings, positive_seconds, print_json
 from edge.errors import UsageError
+from edge.kinds import BEAMFORMER_KINDS, MASK_KINDS, PRECISIONS
+from edge.profiles import PROFILES
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
@@ -21,10 +23,10 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     )
     parser.add_argument("--config", metavar="FILE", help="measure this configuration")
     parser.add_argument("--mics", metavar="N", type=int, help="microphones of the made-up array (default 4)")
-    parser.add_argument("--profile", choices=("assistant", "hearing"))
-    parser.add_argument("--beamformer", choices=("mvdr", "delay_sum", "none"))
-    parser.add_argument("--mask", choices=("network", "wiener", "spectral_subtraction", "bypass"))
-    parser.add_argument("--precision", choices=("int8", "float"), help="weights of the network")
+    parser.add_argument("--profile", choices=tuple(PROFILES))
+    parser.add_argument("--beamformer", choices=BEAMFORMER_KINDS)
+    parser.add_argument("--mask", choices=MASK_KINDS)
+    parser.add_argument("--precision", choices=PRECISIONS, help="weights of the network")
     parser.add_argument(
         "--seconds", metavar="S", type=positive_seconds, default=20.0, help="audio to process (default 20)"
     )

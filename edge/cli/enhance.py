@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge.cli.common import add_config_or_board, config_of, plain_warnings, print_json, say
 from edge.errors import AudioFileError, UsageError
+from edge.kinds import BEAMFORMER_KINDS, MASK_KINDS
 
 if TYPE_CHECKING:
     from edge.audio.wav_source import WavSource
@@ -44,8 +45,8 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     add_config_or_board(parser, "with the array of the recording")
     parser.add_argument("--azimuth", metavar="DEG", type=float, help="look direction, counter-clockwise from the front")
     parser.add_argument("--elevation", metavar="DEG", type=float, help="look direction above the plane of the array")
-    parser.add_argument("--beamformer", choices=("mvdr", "delay_sum", "none"))
-    parser.add_argument("--mask", choices=("network", "wiener", "spectral_subtraction", "bypass"))
+    parser.add_argument("--beamformer", choices=BEAMFORMER_KINDS)
+    parser.add_argument("--mask", choices=MASK_KINDS)
     parser.add_argument("--model", metavar="NAME", help="shipped model, or path of a manifest (.json)")
     parser.add_argument("--floor-db", metavar="DB", type=float, help="least gain of the listen output")
     parser.add_argument(

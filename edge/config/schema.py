@@ -10,6 +10,7 @@ from typing import Annotated
 
 from edge.boards import SampleFormat
 from edge.decoding import Choice, Range
+from edge.kinds import BEAMFORMER_KINDS, MASK_KINDS, PRECISIONS
 from edge.profiles import PROFILES
 
 
@@ -81,7 +82,7 @@ class OutputConfig:
 class BeamformerConfig:
     """How the microphones become one signal, and where it listens."""
 
-    kind: Annotated[str, Choice("mvdr", "delay_sum", "none")] = "mvdr"
+    kind: Annotated[str, Choice(*BEAMFORMER_KINDS)] = "mvdr"
     """none takes the first microphone; with a single microphone the default is none"""
     azimuth_deg: Annotated[float, Range(-360, 360)] = 0.0
     """counter-clockwise from x (forward), seen from above"""
@@ -99,11 +100,11 @@ class BeamformerConfig:
 class MaskConfig:
     """What removes the noise that is left, frequency by frequency. Only the listen output is masked."""
 
-    kind: Annotated[str, Choice("network", "wiener", "spectral_subtraction", "bypass")] = "network"
+    kind: Annotated[str, Choice(*MASK_KINDS)] = "network"
     """what estimates the gain per frequency of the listen output; bypass leaves it at 1"""
     model: str = "auto"
     """name of a shipped model, path of a manifest (.json), or auto: the shipped one for the profile"""
-    precision: Annotated[str, Choice("int8", "float")] = "int8"
+    precision: Annotated[str, Choice(*PRECISIONS)] = "int8"
     """weights of the network: int8 is smaller, and faster on cores with dot-product instructions"""
     floor_db: Annotated[float, Range(-120, 0)] = -24.0
     """least gain of the listen output"""

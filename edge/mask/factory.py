@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from edge.config.schema import MaskConfig
 from edge.errors import ConfigError
+from edge.kinds import MASK_KINDS
 from edge.mask.base import MaskEstimator
 from edge.mask.classical import BypassMask, SpectralSubtractionMask, WienerMask
 from edge.profiles import Profile
-
-MASK_KINDS = ("network", "wiener", "spectral_subtraction", "bypass")
 
 
 def make_estimator(kind: str, config: MaskConfig, profile: Profile) -> MaskEstimator:

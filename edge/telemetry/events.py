@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from edge.telemetry.snapshot import Snapshot
 
@@ -19,7 +19,6 @@ EventKind = Literal[
     "device_regained",
     "probe",
 ]
-EVENT_KINDS: tuple[EventKind, ...] = get_args(EventKind)
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,12 @@ from typing import Any
 
 import edge
 from edge.config.schema import TelemetryConfig
+from edge.kinds import MASK_KINDS
 from edge.telemetry.outbox import Message
 from edge.telemetry.payload import encode
 from edge.telemetry.topics import Topics
 
 DISCOVERY_PREFIX = "homeassistant"
-
-_MASKS = ["network", "wiener", "spectral_subtraction", "bypass"]
 
 _SENSORS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "snr_in": ("SNR in", "{{ value_json.snr_in_db }}", {"unit_of_measurement": "dB"}),
@@ -85,7 +84,7 @@ _CONTROLS: dict[str, tuple[str, str, str, dict[str, Any]]] = {
         {
             "value_template": "{{ value_json.mask }}",
             "command_template": '{"kind": "{{ value }}"}',
-            "options": _MASKS,
+            "options": list(MASK_KINDS),
         },
     ),
 }

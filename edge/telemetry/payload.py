@@ -13,8 +13,6 @@ from typing import Any
 from edge.telemetry.events import Event
 from edge.telemetry.snapshot import Percentiles, Snapshot
 
-SCHEMA_NAMES = ("telemetry", "status", "event", "reply")
-
 _DECIMALS = {"_s": 3, "_ms": 4, "_db": 2, "_dbfs": 1, "_deg": 2, "_c": 1, "_mib": 1, "default": 4}
 """decimals by the unit at the end of a key: a tenth of a microsecond of hop time, a tenth of a dB of level"""
 

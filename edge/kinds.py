@@ -1,0 +1,10 @@
+"""The names by which configuration, commands and command line choose; light, since every command line loads them."""
+
+from __future__ import annotations
+
+BEAMFORMER_KINDS = ("mvdr", "delay_sum", "none")
+
+MASK_KINDS = ("network", "wiener", "spectral_subtraction", "bypass")
+
+PRECISIONS = ("int8", "float")
+"""of the weights of a network"""
