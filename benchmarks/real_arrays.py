@@ -111,7 +111,7 @@ def hearing_aids(path: Path) -> dict[str, Any]:
     signals, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
     array = {"positions_m": [[0.0, 0.0, 0.0]], "roles": "M" + "X" * (signals.shape[1] - 1)}
     runs = {
-        f"none, {profile} profile": _run(signals, rate_hz, {"profile": profile, "array": array})
+        f"none, {profile}": _run(signals, rate_hz, {"profile": profile, "array": array})
         for profile in ("assistant", "hearing")
     }
     return {
@@ -128,14 +128,14 @@ def _tell(result: dict[str, Any]) -> None:
     if "azimuth_deg" in result:
         print(f"look direction {result['azimuth_deg']:g} deg azimuth, {result['elevation_deg']:g} deg elevation")
     print(f"({result['direction']})")
-    print(f"{'':<28}{'SNR estimate':>15}{'DNSMOS':>24}")
-    print(f"{'':<28}{'in':>7}{'out':>8}{'speech':>10}{'backgr.':>9}{'overall':>9}")
-    print(f"{'microphone 1':<28}{'':>15}" + _scores(result["before"]))
+    print(f"{'':<36}{'SNR estimate':>15}{'DNSMOS':>24}")
+    print(f"{'':<36}{'in':>7}{'out':>8}{'speech':>10}{'backgr.':>9}{'overall':>9}")
+    print(f"{'microphone 1':<36}{'':>15}" + _scores(result["before"]))
     for name, run in result["runs"].items():
         estimates = "".join("-".rjust(w) if v is None else f"{v:{w}.1f}" for v, w in _widths(run))
-        print(f"{name + ' + network (listen)':<28}"[:38] + estimates + _scores(run["listen"]))
+        print(f"{name + ' + network (listen)':<36}" + estimates + _scores(run["listen"]))
         if not name.startswith("none"):
-            print(f"{name + ' alone (asr)':<28}{'':>15}" + _scores(run["asr"]))
+            print(f"{name + ' alone (asr)':<36}{'':>15}" + _scores(run["asr"]))
 
 
 def _widths(run: dict[str, Any]) -> list[tuple[float | None, int]]:
