@@ -150,19 +150,19 @@ def test_limiter_never_passes_the_ceiling_and_leaves_quiet_signals_alone():
 
 def test_snr_sums_equal_reference():
     rng = np.random.default_rng(13)
-    sums, expected = np.zeros(8), np.zeros(8)
+    sums, expected = np.zeros(6), np.zeros(6)
     for _ in range(30):
         x = (rng.standard_normal(BINS) + 1j * rng.standard_normal(BINS)).astype(np.complex64)
         beam = (rng.standard_normal(BINS) + 1j * rng.standard_normal(BINS)).astype(np.complex64)
-        ratio = rng.uniform(-0.1, 1.1, BINS).astype(F32)
+        gain = rng.uniform(-0.1, 1.1, BINS).astype(F32)
         re, im = np.ascontiguousarray(x.real), np.ascontiguousarray(x.imag)
-        levels.track_snr(re, im, beam, ratio, F32(0.1), 0.9, sums)
-        g, p = np.clip(ratio, 0.0, 1.0), np.abs(beam) ** 2
+        levels.track_snr(re, im, beam, gain, F32(0.1), 0.9, sums)
+        g, p, mic = np.clip(gain, 0.0, 1.0), np.abs(beam) ** 2, np.abs(x) ** 2
         a = np.maximum(g, 0.1) ** 2
-        frame = [np.abs(x) ** 2, p, g * p, (1 - g) ** 2 * p, a * g * p, a * (1 - g) ** 2 * p]
-        expected[:6] = 0.9 * expected[:6] + 0.1 * np.sum(frame, axis=1)
-        expected[6:] = np.sum(p), np.sum(g * p)
+        frame = [g * (mic + p) / 2, (1 - g) ** 2 * mic, a * g * p, a * (1 - g) ** 1.5 * p]
+        expected[:4] = 0.9 * expected[:4] + 0.1 * np.sum(frame, axis=1)
+        expected[4:] = np.sum(p), np.sum(g * p)
     np.testing.assert_allclose(sums, expected, rtol=1e-4)
     held = sums.copy()
-    levels.track_snr(np.zeros(BINS, F32), np.zeros(BINS, F32), np.zeros(BINS, np.complex64), ratio, F32(0.1), 0.9, sums)
-    np.testing.assert_array_equal(sums[:6], held[:6])
+    levels.track_snr(np.zeros(BINS, F32), np.zeros(BINS, F32), np.zeros(BINS, np.complex64), gain, F32(0.1), 0.9, sums)
+    np.testing.assert_array_equal(sums[:4], held[:4])

@@ -180,6 +180,21 @@ def test_processing_allocates_nothing_that_stays():
     assert grown < 2000  # bytes; a leak of one small object per hop would be 60 times that
 
 
+def test_snr_is_read_only_where_a_network_decides():
+    rng = np.random.default_rng(15)
+    noise = 0.05 * rng.standard_normal((128 * 300, 1)).astype(np.float32)
+    network = make_pipeline(MONO, mask="network")
+    assert network.snr.input_db is None  # nothing heard yet
+    run(network, np.zeros((128 * 20, 1), np.float32))
+    assert network.snr.input_db is None
+    run(network, noise)
+    assert network.snr.input_db is None or network.snr.input_db < -5.0
+    network.set_mask(WienerMask(network.profile), "wiener")
+    run(network, noise)
+    assert network.snr.input_db is None
+    assert network.snr.output_db is None
+
+
 def test_wrong_shapes_and_geometry_are_refused():
     pipeline = make_pipeline(SQUARE)
     out = np.zeros((128, 2), np.float32)

@@ -81,41 +81,40 @@ def limit(signals, order, ceiling, release, gain, out, energy, peak):
 
 
 @kernel("void(float32[::1], float32[::1], complex64[::1], float32[::1], float32, float64, float64[::1])")
-def track_snr(x_re, x_im, beam, ratio, floor, keep, sums):
+def track_snr(x_re, x_im, beam, gain, floor, keep, sums):
     """Smoothed powers behind the SNR estimate, one frame.
 
-    x: reference microphone spectrum (bins,); beam: beamformed spectrum; ratio: gain of the estimator per bin of the
-    beam, in [0, 1]; floor: least amplitude gain applied to the listen output; keep: forgetting per hop.
-    sums (8,) are updated: microphone power, beam power, speech and noise power in the beam, speech and noise power in
-    the listen output (all forgetting alike, so their quotients are right from the first frame on), then beam and speech
-    power of this frame alone.
+    x: reference microphone spectrum (bins,); beam: beamformed spectrum; gain: of the estimator per bin of the beam, in
+    [0, 1]; floor: least amplitude gain applied to the listen output; keep: forgetting per hop. See `edge.snr` for why.
+    sums (6,) are updated: speech and noise power at the microphone, speech and noise power in the listen output (all
+    forgetting alike, so their quotients are right from the first frame on), then beam and speech power of this frame.
     """
-    mic = np.float32(0.0)
+    heard = np.float32(0.0)
     total = np.float32(0.0)
     speech = np.float32(0.0)
-    noise = np.float32(0.0)
+    speech_in = np.float32(0.0)
+    noise_in = np.float32(0.0)
     speech_out = np.float32(0.0)
     noise_out = np.float32(0.0)
-    for b in range(ratio.shape[0]):
-        mic += x_re[b] * x_re[b] + x_im[b] * x_im[b]
+    for b in range(gain.shape[0]):
+        mic = x_re[b] * x_re[b] + x_im[b] * x_im[b]
         p = beam[b].real * beam[b].real + beam[b].imag * beam[b].imag
-        g = min(max(ratio[b], np.float32(0.0)), np.float32(1.0))
+        g = min(max(gain[b], np.float32(0.0)), np.float32(1.0))
+        absent = np.float32(1.0) - g
         applied = max(g, floor) * max(g, floor)
-        s = g * p
-        n = (np.float32(1.0) - g) * (np.float32(1.0) - g) * p
+        heard += mic
         total += p
-        speech += s
-        noise += n
-        speech_out += applied * s
-        noise_out += applied * n
-    sums[6] = total
-    sums[7] = speech
-    if mic <= 1e-9:
+        speech += g * p
+        speech_in += np.float32(0.5) * g * (mic + p)
+        noise_in += absent * absent * mic
+        speech_out += applied * g * p
+        noise_out += applied * absent * np.sqrt(absent) * p
+    sums[4] = total
+    sums[5] = speech
+    if heard <= 1e-9:
         return  # digital silence says nothing; the last estimate is held
     fresh = 1.0 - keep
-    sums[0] = keep * sums[0] + fresh * mic
-    sums[1] = keep * sums[1] + fresh * total
-    sums[2] = keep * sums[2] + fresh * speech
-    sums[3] = keep * sums[3] + fresh * noise
-    sums[4] = keep * sums[4] + fresh * speech_out
-    sums[5] = keep * sums[5] + fresh * noise_out
+    sums[0] = keep * sums[0] + fresh * speech_in
+    sums[1] = keep * sums[1] + fresh * noise_in
+    sums[2] = keep * sums[2] + fresh * speech_out
+    sums[3] = keep * sums[3] + fresh * noise_out
