@@ -104,7 +104,12 @@ def test_a_snapshot_says_what_went_through():
 
 def test_stop_from_another_thread_ends_a_paced_run(input_file):
     runtime, _ = quiet_runtime(live_config(input_file, input__realtime=True, input__loop=True))
-    threading.Timer(0.3, runtime.stop).start()
+
+    def stop_later():
+        wait_for(lambda: runtime.loop.delivered)
+        runtime.stop()
+
+    threading.Thread(target=stop_later).start()
     summary = runtime.run()
     assert summary.reason == "stopped"
     assert summary.hops > 0
