@@ -47,10 +47,19 @@ put() { # SOURCE TARGET
     echo "install: $destination$2"
 }
 
+remove_unless_changed() { # SOURCE TARGET
+    if cmp -s "$1" "$destination$2"; then
+        rm -f "$destination$2"
+    elif [ -e "$destination$2" ]; then
+        echo "install: $destination$2 was changed and stays"
+    fi
+}
+
 if [ "$action" = uninstall ]; then
     if running; then systemctl disable --now edge.service || true; fi
-    rm -f "$destination/etc/systemd/system/edge.service" "$destination/etc/modprobe.d/edge-aloop.conf" \
-        "$destination/etc/modules-load.d/edge-aloop.conf"
+    rm -f "$destination/etc/systemd/system/edge.service"
+    remove_unless_changed firmware_config/modules-load.d/edge-aloop.conf /etc/modules-load.d/edge-aloop.conf
+    remove_unless_changed firmware_config/modprobe.d/edge-aloop.conf /etc/modprobe.d/edge-aloop.conf
     rm -rf "$destination$prefix" "$destination/usr/local/share/doc/mic-edge" "$destination/var/cache/private/mic-edge"
     if running; then systemctl daemon-reload; fi
     echo "install: removed; the configuration stays in $destination/etc/mic-edge"
@@ -69,8 +78,10 @@ fi
 
 if [ -z "$destination" ]; then
     scripts/setup_system.sh demo
+    python=$(scripts/find_python.sh)
     echo "install: virtual environment $prefix"
-    [ -x "$prefix/bin/python" ] || python3 -m venv "$prefix"
+    # one made with another Python, or broken by an update of the system, is made again
+    if [ "$("$prefix/bin/python" -V 2>/dev/null)" != "$("$python" -V)" ]; then "$python" -m venv --clear "$prefix"; fi
     pip() { "$prefix/bin/python" -m pip --disable-pip-version-check --no-input "$@"; }
     pip install --quiet --require-hashes -r requirements/build.txt
     pip install --quiet --require-hashes --no-build-isolation -r requirements/runtime.txt

@@ -130,9 +130,73 @@ def test_install_into_an_image_and_uninstall(tmp_path: Path) -> None:
     assert configuration.read_text().endswith("# mine\n")
     assert modprobe.read_text() == "# mine\n"
 
+    # what was changed is the user's, here the timer_source of the loopback; the rest goes
+    removed = run_install(tmp_path, "--uninstall")
+    assert removed.returncode == 0
+    assert f"{modprobe} was changed and stays" in removed.stdout
+    assert files_below(tmp_path) == ["etc/mic-edge/edge.toml", "etc/modprobe.d/edge-aloop.conf"]
+
+
+def test_uninstall_removes_loopback_files_that_nobody_changed(tmp_path: Path) -> None:
+    assert run_install(tmp_path, "--board", "respeaker_usb_v2").returncode == 0
+    assert "etc/modprobe.d/edge-aloop.conf" in files_below(tmp_path)
     assert run_install(tmp_path, "--uninstall").returncode == 0
-    left = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file())
-    assert left == ["etc/mic-edge/edge.toml"]
+    assert files_below(tmp_path) == ["etc/mic-edge/edge.toml"]
+
+
+def files_below(folder: Path) -> list[str]:
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+def find_python(folder: Path, **scripts: str) -> subprocess.CompletedProcess[str]:
+    """Run scripts/find_python.sh where nothing but these made-up programs is on the path."""
+    for name, body in scripts.items():
+        program = folder / name
+        program.write_text(f"#!/bin/sh\n{body}\n")
+        program.chmod(0o755)
+    return subprocess.run(
+        [str(ROOT / "scripts" / "find_python.sh")],
+        env={"PATH": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_a_python_is_found_or_refused_in_one_sentence(tmp_path: Path) -> None:
+    none = find_python(tmp_path)
+    assert none.returncode == 1
+    assert none.stderr == "setup: no Python 3.10 to 3.13 found (set PYTHON to one)\n"
+    real = f'exec "{sys.executable}" "$@"'
+    later = find_python(tmp_path, python3="exit 1", **{"python3.11": real})
+    assert later.stdout == f"{tmp_path / 'python3.11'}\n", later.stderr
+    narrow = find_python(tmp_path, **{"python3.11": "case $2 in *calcsize*) exit 1 ;; esac"})
+    assert narrow.returncode == 1
+    assert "no 32-bit packages; install the 64-bit system" in narrow.stderr
+
+
+@pytest.mark.parametrize("script", ["scripts/setup_venv.sh", "systemd/install.sh"])
+def test_every_environment_is_made_with_a_python_that_was_checked(script: str) -> None:
+    text = (ROOT / script).read_text()
+    assert "python=$(scripts/find_python.sh)" in text
+    assert re.findall(r"(\S+) -m venv", text) == ['"$python"']
+
+
+def test_a_password_that_only_root_can_read_reaches_the_daemon() -> None:
+    (credential,) = settings("LoadCredential")
+    name, _, file = credential.partition(":")
+    assert file.startswith("/etc/mic-edge/")
+    # without a value to stand in for it the unit would not start where there is no password
+    assert settings("SetCredential") == [f"{name}:\\n"]
+    for document in ("docs/service.md", "systemd/edge.service"):
+        text = (ROOT / document).read_text()
+        assert file in text
+        assert f"/run/credentials/edge.service/{name}" in text
+
+
+def test_the_firmware_of_a_raspberry_pi_stays_closed_and_that_is_documented() -> None:
+    assert not [device for device in settings("DeviceAllow") if "vcio" in device]
+    assert "/dev/vcio" in (ROOT / "docs/service.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -110,3 +110,13 @@ def test_memory_and_board(tmp_path):
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_this_machine_tells_its_memory():
     assert 5 < HostSensors().rss_mib() < 100_000
+
+
+def test_throttling_is_found_where_later_boards_have_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    folder = tmp_path / "devices" / "platform" / "soc@107c000000" / "soc@107c000000:firmware"
+    folder.mkdir(parents=True)
+    (folder / "get_throttled").write_text("50004\n")
+    assert HostSensors(tmp_path, tmp_path).throttled() is True
+    (folder / "get_throttled").write_text("50000\n")
+    assert HostSensors(tmp_path, tmp_path).throttled() is False

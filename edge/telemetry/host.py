@@ -33,8 +33,9 @@ class HostSensors:
         self, sys_root: Path = Path("/sys"), proc_root: Path = Path("/proc"), vcgencmd: str | None = None
     ) -> None:
         self._zone = _cpu_zone(sys_root / "class" / "thermal")
-        firmware = sys_root / "devices" / "platform" / "soc" / "soc:firmware" / "get_throttled"
-        self._throttled_file = firmware if firmware.is_file() else None
+        # soc/soc:firmware, or soc@107c000000/soc@107c000000:firmware on later boards
+        firmware = sorted((sys_root / "devices" / "platform").glob("soc*/soc*:firmware/get_throttled"))
+        self._throttled_file = firmware[0] if firmware else None
         self._vcgencmd = vcgencmd or shutil.which("vcgencmd")
         self._vcgencmd_due_s = 0.0
         self._vcgencmd_answer: bool | None = None
