@@ -14,25 +14,12 @@ import torch
 from edge.errors import EdgeError
 from edge.mask.features import POWER_FLOOR
 from edge.mask.manifest import FORMAT
-from edge.profiles import PROFILES
 from models import checkpoint
-from models.frontend import FrontEnd
 from models.graph import build_graph, state_names
-from models.net import MaskNet
 from models.quantise import check_ops, op_types, quantise
+from models.restore import restore
 
 LICENCE = "Apache-2.0"
-
-
-def restore(state: dict[str, Any]) -> tuple[MaskNet, FrontEnd]:
-    """Network and front end of a checkpoint."""
-    config = state["config"]
-    front = FrontEnd(PROFILES[config["profile"]], config["run_every_hops"])
-    front.mean.copy_(state["front"]["mean"])
-    front.inverse_std.copy_(state["front"]["inverse_std"])
-    net = MaskNet(front.layout.bands, config["hidden"], config["layers"])
-    net.load_state_dict(state["net"])
-    return net.eval(), front
 
 
 def export(state: dict[str, Any], folder: Path, name: str) -> Path:

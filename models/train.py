@@ -22,6 +22,8 @@ from models.data import load_corpus
 from models.frontend import FrontEnd
 from models.mixing import Mixer, MixingConfig
 from models.net import MaskNet
+from models.restore import restore
+from models.transfer import band_map, transfer
 
 COOLDOWN = 0.3
 """Share of the time allowed over which the learning rate falls linearly to nothing: much is gained there."""
@@ -64,7 +66,9 @@ class Ranks:
 class Trainer:
     """One run: a network, its front end, its batches and where it stands. Every step can be resumed exactly."""
 
-    def __init__(self, config: TrainConfig, data: Path, speech: Path, noise: Path, out: Path) -> None:
+    def __init__(
+        self, config: TrainConfig, data: Path, speech: Path, noise: Path, out: Path, start_from: Path | None = None
+    ) -> None:
         self.config, self.out, self.ranks = config, out, Ranks()
         torch.manual_seed(config.seed)
         profile = PROFILES[config.profile]
@@ -85,6 +89,8 @@ class Trainer:
         else:
             many = Mixer(voices.split(False), sounds.split(False), config.mixing, config.seed)
             self.front.fit(torch.from_numpy(np.concatenate([many.batch(i)[0] for i in range(4)])))
+            if start_from is not None:
+                self._start_from(checkpoint.load(start_from))
 
     def batch_loss(self, mixture: Tensor, target: Tensor) -> tuple[Tensor, Tensor, losses.Targets]:
         """(loss, gains per bin, targets) of waves (batch, samples)."""
@@ -151,6 +157,12 @@ class Trainer:
         for k in ("step", "elapsed_s", "factor", "bad", "best", "history"):
             setattr(self, k, state[k])
 
+    def _start_from(self, state: dict[str, Any]) -> None:
+        """Take over a network that was trained for another profile."""
+        source, front = restore(state)
+        ends = (front.layout, front.profile, self.front.layout, self.front.profile)
+        transfer(source, self.net, band_map(*ends), band_map(*ends[2:], *ends[:2]))
+
     def _after_validation(self, train_loss: float) -> None:
         result = self.validate()
         row = {
@@ -200,6 +212,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--cache", type=Path, help="where decoded audio is kept (default: OUT/cache)")
     parser.add_argument("--profile", choices=sorted(PROFILES), default="assistant")
     parser.add_argument("--run-every-hops", type=int, help="hops between network runs (default: 1, hearing 4)")
+    parser.add_argument("--start-from", type=Path, help="checkpoint of another profile to begin with")
+    parser.add_argument("--learning-rate", type=float, default=TrainConfig.learning_rate)
     parser.add_argument("--hidden", type=int, default=192)
     parser.add_argument("--minutes", type=float, default=60.0, help="stop after so long, learning rate down to nothing")
     parser.add_argument("--max-steps", type=int, default=1_000_000)
@@ -208,9 +222,17 @@ def main(arguments: list[str] | None = None) -> int:
     a = parser.parse_args(arguments)
     torch.set_num_threads(a.threads)
     every = a.run_every_hops or {"assistant": 1, "hearing": 4}[a.profile]
-    config = TrainConfig(a.profile, every, a.hidden, minutes=a.minutes, max_steps=a.max_steps, seed=a.seed)
+    config = TrainConfig(
+        a.profile,
+        every,
+        a.hidden,
+        learning_rate=a.learning_rate,
+        minutes=a.minutes,
+        max_steps=a.max_steps,
+        seed=a.seed,
+    )
     try:
-        Trainer(config, a.cache or a.out / "cache", a.speech, a.noise, a.out).run()
+        Trainer(config, a.cache or a.out / "cache", a.speech, a.noise, a.out, a.start_from).run()
     except EdgeError as error:
         print(error, file=sys.stderr)
         return error.exit_code

@@ -21,13 +21,15 @@ from edge.mask.network import NetworkMask  # noqa: E402
 from edge.profiles import PROFILES  # noqa: E402
 from models import checkpoint, losses  # noqa: E402
 from models.data import load_corpus  # noqa: E402
-from models.export import export, restore  # noqa: E402
+from models.export import export  # noqa: E402
 from models.frontend import FrontEnd  # noqa: E402
 from models.mixing import Mixer, MixingConfig  # noqa: E402
 from models.net import MaskNet  # noqa: E402
+from models.restore import restore  # noqa: E402
 from models.rooms import room_response  # noqa: E402
 from models.train import TrainConfig, Trainer  # noqa: E402
 from models.train import main as train_main  # noqa: E402
+from models.transfer import band_map, transfer  # noqa: E402
 
 pytestmark = pytest.mark.train
 
@@ -217,3 +219,28 @@ def test_the_network_is_causal() -> None:
     assert torch.equal(a[:15], b[:15])
     assert not torch.allclose(a[15:], b[15:])
     torch.testing.assert_close(torch.cat([first, second]), a, atol=1e-6, rtol=0)
+
+
+def test_starting_from_another_profile_maps_bands_by_frequency() -> None:
+    fronts = {name: FrontEnd(PROFILES[name]) for name in ("assistant", "hearing")}
+    a, h = fronts["assistant"], fronts["hearing"]
+    same = band_map(a.layout, a.profile, a.layout, a.profile)
+    torch.testing.assert_close(same, torch.eye(a.layout.bands))
+    down = band_map(a.layout, a.profile, h.layout, h.profile)
+    up = band_map(h.layout, h.profile, a.layout, a.profile)
+    # what is linear in frequency over the hearing bands is the same line over the assistant's
+    hz = {
+        n: torch.from_numpy(f.layout.centre_bins * (16000.0 / f.profile.window_samples)).float()
+        for n, f in fronts.items()
+    }
+    torch.testing.assert_close(down @ hz["hearing"], hz["assistant"])
+    torch.testing.assert_close(up @ hz["assistant"], hz["hearing"])
+    torch.manual_seed(0)
+    source, into = MaskNet(a.layout.bands, 16), MaskNet(h.layout.bands, 16)
+    transfer(source, into, down, up)
+    features = torch.randn(12, 1, h.layout.bands)
+    with torch.no_grad():
+        logits = torch.logit(source(features @ down.T)[0]) @ up.T
+        torch.testing.assert_close(into(features)[0], torch.sigmoid(logits), atol=1e-5, rtol=0)
+    with pytest.raises(ModelError, match=r"pass --hidden 16"):
+        transfer(source, MaskNet(h.layout.bands, 24), down, up)

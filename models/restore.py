@@ -1,0 +1,20 @@
+"""Network and front end out of a checkpoint."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edge.profiles import PROFILES
+from models.frontend import FrontEnd
+from models.net import MaskNet
+
+
+def restore(state: dict[str, Any]) -> tuple[MaskNet, FrontEnd]:
+    """Network and front end of a checkpoint."""
+    config = state["config"]
+    front = FrontEnd(PROFILES[config["profile"]], config["run_every_hops"])
+    front.mean.copy_(state["front"]["mean"])
+    front.inverse_std.copy_(state["front"]["inverse_std"])
+    net = MaskNet(front.layout.bands, config["hidden"], config["layers"])
+    net.load_state_dict(state["net"])
+    return net.eval(), front
