@@ -141,7 +141,9 @@ def follow(host: str, port: int, prefix: str, device: str, log: Path, draw: bool
             file.write(json.dumps({"type": kind, **content}) + "\n")
             file.flush()
             if kind == "telemetry":
-                latest, messages = content, messages + 1
+                messages += 1
+                if latest is None or content["hops"]:  # the last one covers no time, and would leave an empty picture
+                    latest = content
                 if screen:
                     screen.show(view(latest, where, duration_s, messages))
     if screen:
