@@ -13,6 +13,7 @@ from edge.audio.alsa_source import AlsaSource
 from edge.audio.factory import clocks_shared, make_sink, make_source
 from edge.audio.null_sink import NullSink
 from edge.audio.portaudio import PortAudioSink, PortAudioSource
+from edge.audio.queued_sink import QueuedSink
 from edge.audio.resample import ResampledSink, ResampledSource
 from edge.audio.wav_sink import WavSink
 from edge.audio.wav_source import WavSource
@@ -113,8 +114,16 @@ def test_file_output_at_its_own_rate(tmp_path):
     assert np.allclose(got[200:-200], 0.5, atol=1e-3)
 
 
+def test_only_a_live_run_writes_its_file_behind_a_queue():
+    to_file = OutputConfig(kind="file", path="out.wav")
+    assert isinstance(make_sink(config(output=to_file)), QueuedSink)
+    given = InputConfig(kind="file", path="in.wav", realtime=True)
+    assert isinstance(make_sink(config(given, to_file)), QueuedSink)
+    assert isinstance(make_sink(config(given, replace(to_file, rate_hz=48000))).inner, QueuedSink)
+    assert isinstance(make_sink(config(replace(given, realtime=False), to_file)), WavSink)
+
+
 def test_other_kinds():
-    assert isinstance(make_sink(config(output=OutputConfig(kind="file", path="out.wav"))), WavSink)
     assert isinstance(make_sink(config(output=OutputConfig(kind="null"))), NullSink)
     assert isinstance(make_source(config(InputConfig(kind="portaudio"))), PortAudioSource)
     sink = make_sink(config(output=OutputConfig(kind="portaudio")))

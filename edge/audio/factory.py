@@ -53,6 +53,10 @@ def make_sink(config: Config) -> Sink:
         from edge.audio.wav_sink import WavSink
 
         sink = WavSink(given.path, given.rate_hz, channels, given.format)
+        if not paces:
+            from edge.audio.queued_sink import QueuedSink
+
+            sink = QueuedSink(sink)
     else:
         if given.kind == "portaudio":
             from edge.audio.portaudio import PortAudioSink
