@@ -23,11 +23,10 @@ ESTIMATE_MAX_DB = 40.0
 class SnrEstimator:
     """SNR from the network's own decision, bin by bin, over the recent seconds, pauses included.
 
-    At the microphone, a gain G on power P is taken to mean speech power G P and noise power (1 - G)^2 P: at high SNR
-    the noise is what matters, and there 1 - G is its share in amplitude. Speech is read half from the microphone and
-    half from the beam, because the beam takes away noise but also some of the talker's reverberation. In the output,
-    the noise that hides below speech counts for more, hence (1 - G)^1.5. benchmarks/snr_estimate.py compares with
-    known mixtures.
+    A gain G on power P is taken to mean speech power G P and noise power (1 - G)^2 P in the beam: at high SNR the noise
+    is what matters, and there 1 - G is its share in amplitude. At the microphone the talker's reverberation, which
+    lowers G as well, is stronger, hence (1 - G)^2.5; and speech is read half from the microphone, half from the beam.
+    benchmarks/snr_estimate.py compares with known mixtures.
 
     Only a network decides well enough for that: a classical estimator misses noise that changes as fast as speech, and
     its reading was found 6 dB off on average. With `trusted` False both estimates are None.

@@ -159,7 +159,7 @@ def test_snr_sums_equal_reference():
         levels.track_snr(re, im, beam, gain, F32(0.1), 0.9, sums)
         g, p, mic = np.clip(gain, 0.0, 1.0), np.abs(beam) ** 2, np.abs(x) ** 2
         a = np.maximum(g, 0.1) ** 2
-        frame = [g * (mic + p) / 2, (1 - g) ** 2 * mic, a * g * p, a * (1 - g) ** 1.5 * p]
+        frame = [g * (mic + p) / 2, (1 - g) ** 2.5 * mic, a * g * p, a * (1 - g) ** 2 * p]
         expected[:4] = 0.9 * expected[:4] + 0.1 * np.sum(frame, axis=1)
         expected[4:] = np.sum(p), np.sum(g * p)
     np.testing.assert_allclose(sums, expected, rtol=1e-4)

@@ -106,9 +106,9 @@ def track_snr(x_re, x_im, beam, gain, floor, keep, sums):
         total += p
         speech += g * p
         speech_in += np.float32(0.5) * g * (mic + p)
-        noise_in += absent * absent * mic
+        noise_in += absent * absent * np.sqrt(absent) * mic
         speech_out += applied * g * p
-        noise_out += applied * absent * np.sqrt(absent) * p
+        noise_out += applied * absent * absent * p
     sums[4] = total
     sums[5] = speech
     if heard <= 1e-9:
