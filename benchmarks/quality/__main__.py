@@ -65,7 +65,10 @@ def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         groups[(f"{row['snr_db']:g}", row["system"])].append(row)
         groups[("all", row["system"])].append(row)
     out = []
-    for (snr, system), members in groups.items():
+    # by SNR, all of them last; the systems in the order they were asked for
+    for (snr, system), members in sorted(
+        groups.items(), key=lambda g: float("inf") if g[0][0] == "all" else float(g[0][0])
+    ):
         entry: dict[str, Any] = {"snr_db": snr, "system": system, "mixtures": len(members)}
         for name in METRICS:
             values = [m[name] for m in members if np.isfinite(m[name])]
@@ -92,13 +95,14 @@ def draw(path: Path, example: Mixture, outputs: dict[str, F32]) -> None:
     import matplotlib.pyplot as plt
 
     panels = {"noisy": example.noisy, **outputs, "clean": example.speech}
-    figure, axes = plt.subplots(len(panels), 1, figsize=(9, 2.0 * len(panels)), sharex=True, layout="constrained")
+    figure, axes = plt.subplots(len(panels), 1, figsize=(8, 1.6 * len(panels)), sharex=True, layout="constrained")
     for axis, (name, audio) in zip(axes, panels.items(), strict=True):
         axis.specgram(audio + 1e-7, NFFT=512, noverlap=384, Fs=RATE_HZ, vmin=-130, vmax=-50, cmap="magma")
         axis.set_ylabel(f"{name}\nHz")
+        axis.set_ylim(0, RATE_HZ / 2)
     axes[-1].set_xlabel("s")
     figure.suptitle(f"{example.speech_name} in {example.noise_name} at {example.snr_db:g} dB")
-    figure.savefig(path, dpi=90)
+    figure.savefig(path, dpi=72)
     plt.close(figure)
 
 
@@ -130,7 +134,8 @@ def main(arguments: list[str] | None = None) -> int:
             rows.append({**about, "system": name, **score(mixture.speech, estimate)})
         if i == 1:
             a.out.mkdir(parents=True, exist_ok=True)
-            draw(a.out / f"quality-{a.profile}.png", mixture, outputs)
+            shown = {n: o for n, o in outputs.items() if n != "network-float" or "network-int8" not in outputs}
+            draw(a.out / f"quality-{a.profile}.png", mixture, shown)
     summary = summarise(rows)
     a.out.mkdir(parents=True, exist_ok=True)
     document = {
