@@ -39,6 +39,10 @@ class DeviceError(EdgeError):
     exit_code = 4
 
 
+class UnfitDeviceError(DeviceError):
+    """A sound device that is there but cannot do what was asked, so that trying again does not help."""
+
+
 class ModelError(EdgeError):
     """A network or its manifest is missing, corrupted or does not fit the profile."""
 

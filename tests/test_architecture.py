@@ -20,6 +20,7 @@ LEAVES = {
     "boards",
     "card_names",
     "config.schema",
+    "console",
     "decoding",
     "errors",
     "geometry",

@@ -77,7 +77,7 @@ def start(tmp_path):
 
 
 def test_sigterm_drains_and_exits_0(start, tmp_path):
-    daemon = start("--json-summary")
+    daemon = start("--json")
     daemon.wait_for("READY=1")
     # ready means that audio has already flowed into the sink
     assert soundfile.info(tmp_path / "out.wav").samplerate == 16000

@@ -13,16 +13,27 @@ from edge.runtime.reload import changed_keys, live_part, needs_restart
 HOP = 128
 
 
+class Seconds:
+    """A clock that is a second further on at each look."""
+
+    def __init__(self, step_s: float = 1.0) -> None:
+        self.now_s, self.step_s = 0.0, step_s
+
+    def __call__(self) -> float:
+        self.now_s += self.step_s
+        return self.now_s
+
+
 class Daemon:
     """A loop whose blocks the test lets through one at a time."""
 
-    def __init__(self, config: Config, reread=None, hops: int = 40) -> None:
+    def __init__(self, config: Config, reread=None, hops: int = 40, clock=None) -> None:
         self.script = {}
         source = ArraySource(
             recording(hops * HOP, len(config.array.roles)), lambda i: self.script.get(i, lambda: None)()
         )
         self.loop = AudioLoop(source, ArraySink(len(config.output.channels)), Chain(config))
-        self.controller = LiveController(config, self.loop, reread)
+        self.controller = LiveController(config, self.loop, reread, clock or Seconds())
 
     def run_with(self, *commands):
         """Run with one command ahead of each of the blocks from 3 on. Returns the pipeline in use at the end."""

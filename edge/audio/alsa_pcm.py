@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from edge.card_names import names_card_by_number
-from edge.errors import DeviceError
+from edge.errors import DeviceError, UnfitDeviceError
 
 PROC_ASOUND = Path("/proc/asound")
 _CARD = re.compile(r"^\w+:(?:CARD=)?([A-Za-z_][\w-]*)")
@@ -71,7 +71,7 @@ def import_alsaaudio() -> Any:
     try:
         import alsaaudio
     except ImportError as error:
-        raise DeviceError(
+        raise UnfitDeviceError(
             'ALSA is not available here (pyalsaaudio is Linux only); use kind = "portaudio" for input and output'
         ) from error
     return alsaaudio
@@ -93,7 +93,7 @@ def open_pcm(request: PcmRequest, opener: OpenPcm | None = None) -> Pcm:
     """
     alsa = import_alsaaudio()
     if names_card_by_number(request.device):
-        raise DeviceError(
+        raise UnfitDeviceError(
             f'"{request.device}" names the card by its number, which changes between boots; write its id, as in '
             "hw:CARD=name (`edge devices` lists them)"
         )
@@ -114,7 +114,8 @@ def open_pcm(request: PcmRequest, opener: OpenPcm | None = None) -> Pcm:
             periods=request.periods,
         )
     except (alsa.ALSAAudioError, OSError) as error:
-        raise DeviceError(_why_not_opened(request, str(error))) from error
+        kind_of_error = UnfitDeviceError if _refuses(str(error)) else DeviceError
+        raise kind_of_error(_why_not_opened(request, str(error))) from error
     try:
         _check(request, pcm)
     except DeviceError:
@@ -152,10 +153,19 @@ def _missing(device: str, proc: Path = PROC_ASOUND) -> str:
     return f'there is no ALSA device "{device}" ({have}); plug it in, or take a name that `edge devices` lists'
 
 
+def _reason(text: str) -> tuple[str, int]:
+    """What alsaaudio says went wrong, and its errno if that is one of _REASONS, else 0."""
+    reason = text.split(" [")[0]
+    return reason, next((n for n in _REASONS if os.strerror(n) == reason), 0)
+
+
+def _refuses(text: str) -> bool:
+    return _reason(text)[1] == errno.EINVAL
+
+
 def _why_not_opened(request: PcmRequest, text: str) -> str:
     device = request.device
-    reason = text.split(" [")[0]
-    number = next((n for n in _REASONS if os.strerror(n) == reason), 0)
+    reason, number = _reason(text)
     if number in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
         return _missing(device)
     if number:
@@ -176,26 +186,26 @@ _REASONS = {
 
 
 def _check(request: PcmRequest, pcm: Pcm) -> None:
-    """Raise DeviceError if the device took another rate, channel count or format than asked."""
+    """Raise UnfitDeviceError if the device took another rate, channel count or format than asked."""
     info = pcm.info()
     side, device = request.side, request.device
     if info["channels"] != request.channels:
         offered = _spans(pcm.getchannels()) or str(info["channels"])
         key = "one letter in array.roles" if request.capture else "one name in output.channels"
-        raise DeviceError(
+        raise UnfitDeviceError(
             f'"{device}" offers {offered} channels, not {request.channels}; give {key} per channel it has, or use '
             f"plughw: in place of hw: to convert"
         )
     if info["format_name"] != request.format:
         offered = ", ".join(sorted(pcm.getformats())) or info["format_name"]
-        raise DeviceError(
+        raise UnfitDeviceError(
             f'"{device}" offers the sample formats {offered}, not {request.format}; set {side}.format to one of '
             "S16_LE, S24_3LE, S32_LE and FLOAT_LE that it has"
         )
     if info["rate"] != request.rate_hz:
         rates = pcm.getrates()
         offered = f"{rates[0]} to {rates[1]}" if isinstance(rates, tuple) else _listed(rates)
-        raise DeviceError(
+        raise UnfitDeviceError(
             f'"{device}" offers {offered or info["rate"]} Hz, not {request.rate_hz} Hz; set {side}.rate_hz to a rate '
             "it has, the runtime resamples"
         )

@@ -13,7 +13,10 @@ from edge.audio.playback import DeviceSink, PlaybackDevice
 from edge.audio.portaudio_devices import find_device, import_sounddevice, portaudio_devices, quiet_stderr
 from edge.audio.sample_format import FrameRing
 from edge.audio.timing import SECOND_NS, Clock, MonotonicClock
-from edge.errors import DeviceError
+from edge.errors import DeviceError, UnfitDeviceError
+
+_UNFIT = (-9994, -9997, -9998)
+"""PortAudio's errors for a sample format, rate or number of channels that the device does not have"""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,8 @@ def _stream(request: PortAudioRequest) -> tuple[Any, type[Exception]]:
         have = portaudio_devices()[index]
         limit = have["inputs" if request.capture else "outputs"]
         side = "input" if request.capture else "output"
-        raise DeviceError(
+        unfit = request.channels > limit or any(each in _UNFIT for each in error.args)
+        raise (UnfitDeviceError if unfit else DeviceError)(
             f'"{have["name"]}" does not open with {request.channels} channels at {request.rate_hz} Hz ({error}); it '
             f"has up to {limit} channels and prefers {have['default_rate_hz']} Hz: set {side}.rate_hz to that, the "
             "runtime resamples"

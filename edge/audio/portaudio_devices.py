@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from edge.errors import DeviceError
+from edge.errors import DeviceError, UnfitDeviceError
 
 
 @contextlib.contextmanager
@@ -30,7 +30,7 @@ def import_sounddevice() -> Any:
         with quiet_stderr():
             import sounddevice
     except (ImportError, OSError) as error:
-        raise DeviceError(
+        raise UnfitDeviceError(
             'PortAudio is not installed; install it (Debian: `apt install libportaudio2`) or use kind = "alsa"'
         ) from error
     return sounddevice

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from edge.console import say
+
 if TYPE_CHECKING:
     from edge.config.schema import Config
-
-
-def say(sentence: str) -> None:
-    """One line for people; standard output stays for results."""
-    print(f"edge: {sentence}", file=sys.stderr, flush=True)
 
 
 def print_json(value: Any) -> None:

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from edge.cli.common import plain_warnings, positive_seconds, say
+from edge.cli.common import plain_warnings, positive_seconds
+from edge.console import say
 from edge.errors import EdgeError, UsageError
 
 

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge.cli.common import add_config_or_board, config_of, plain_warnings, print_json, say
+from edge.cli.common import add_config_or_board, config_of, plain_warnings, print_json
+from edge.console import say
 from edge.errors import AudioFileError, UsageError
 from edge.kinds import BEAMFORMER_KINDS, MASK_KINDS
 
@@ -61,6 +62,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     from edge.audio.wav_source import WavSource
+    from edge.mask.base import model_name
     from edge.offline import Enhancer
 
     plain_warnings()
@@ -89,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
         "azimuth_deg": config.beamformer.azimuth_deg,
         "elevation_deg": config.beamformer.elevation_deg,
         "mask": config.mask.kind,
-        "model": _model(enhancer.estimator),
+        "model": model_name(enhancer.estimator) or None,
         "gain_floor_db": config.mask.floor_db,
         "warning": source.warning or None,
         "wall_s": time.perf_counter() - started_s,
@@ -206,11 +208,6 @@ def _progress(source: WavSource) -> Iterator[Any]:
     layout = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f} of {total:.0f} s, {remaining} left"
     with tqdm(total=source.frames / source.rate_hz, desc=source.path.name, bar_format=layout, leave=False) as bar:
         yield lambda frames: bar.update(frames / source.rate_hz)
-
-
-def _model(estimator: object) -> str | None:
-    manifest = getattr(estimator, "manifest", None)
-    return str(manifest.name) if manifest else None
 
 
 def _print(report: dict[str, Any]) -> None:

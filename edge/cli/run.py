@@ -6,7 +6,8 @@ import argparse
 import math
 from typing import TYPE_CHECKING, Any
 
-from edge.cli.common import plain_warnings, positive_seconds, print_json, say
+from edge.cli.common import plain_warnings, positive_seconds, print_json
+from edge.console import say
 
 if TYPE_CHECKING:
     from edge.telemetry.events import Event
@@ -29,7 +30,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         help="keep trying for S seconds to open a missing device (under systemd: for ever; else not at all)",
     )
     parser.add_argument("--telemetry-file", metavar="PATH", help="append telemetry to PATH, one JSON object a line")
-    parser.add_argument("--json-summary", action="store_true", help="print the summary at the end as JSON")
+    parser.add_argument("--json", action="store_true", help="print the summary at the end as JSON")
     parser.add_argument("-v", "--verbose", action="store_true", help="one line of state per telemetry interval")
     return parser
 
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         notifier=notifier,
     )
     summary = runtime.run()
-    if args.json_summary:
+    if args.json:
         print_json(summary.as_dict())
     else:
         print(summary.as_text())

@@ -6,7 +6,8 @@ import argparse
 import time
 from typing import Any
 
-from edge.cli.common import plain_warnings, print_json, say
+from edge.cli.common import plain_warnings, print_json
+from edge.console import say
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:

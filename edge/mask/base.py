@@ -22,3 +22,9 @@ class MaskEstimator(Protocol):
 
     def reset(self) -> None:
         """Return to the state right after construction."""
+
+
+def model_name(estimator: object) -> str:
+    """Name and precision of the network that an estimator runs, empty where none does."""
+    manifest = getattr(estimator, "manifest", None)
+    return f"{manifest.name} {getattr(estimator, 'precision', '')}".strip() if manifest else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from edge.profiles import Profile
 __all__ = ["NetworkMask", "open_session", "resolve_model"]
 
 WARM_UP_STEPS = 20
+SESSIONS_KEPT = 4
 
 
 def open_session(path: Path) -> onnxruntime.InferenceSession:
@@ -40,12 +42,21 @@ def open_session(path: Path) -> onnxruntime.InferenceSession:
         raise ModelError(f"network {path} cannot be opened by onnxruntime ({first}); install the model again") from None
 
 
+@functools.lru_cache(maxsize=SESSIONS_KEPT)
+def _shared_session(path: Path, sha256: str) -> onnxruntime.InferenceSession:
+    """The session of a network with these contents, made once: making one holds the interpreter lock for milliseconds.
+
+    A session has no state of its own, so any number of estimators can run it.
+    """
+    return open_session(path)
+
+
 class NetworkMask:
     """MaskEstimator that runs a network of this project.
 
     manifest_path: JSON manifest (see edge.mask.manifest); profile: must be the one it was made for; precision:
     'int8' or 'float'. Raises ModelError. Should the network ever produce a number that is not finite, its state is
-    cleared and the gains of the hop before are kept; `resets` counts that.
+    cleared and the gains of the hop before are kept; `resets` counts that since construction.
     """
 
     latency_samples = 0
@@ -55,7 +66,7 @@ class NetworkMask:
         self.precision = precision
         manifest, layout = self.manifest, self.manifest.layout
         path = manifest.network_file(precision)
-        self._session = open_session(path)
+        self._session = _shared_session(path, manifest.files[precision][1])
         _check_graph(self._session, manifest, path)
         self._band, self._fraction, self._inverse_weight = layout.band, layout.fraction, layout.inverse_weight
         self._floor = np.float32(manifest.power_floor)
@@ -129,7 +140,6 @@ class NetworkMask:
         self._clear_state()
         self._turn = 0
         self._countdown = 0
-        self.resets = 0
         self.presence.fill(0.0)
 
 

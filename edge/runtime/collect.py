@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from collections.abc import Callable
 
-from edge.config.schema import Config
-from edge.latency import latency_budget_ms
+import numpy as np
+
+from edge.audio.base import Sink, Source
+from edge.mask.base import model_name
 from edge.meters import MeterReading, peak_dbfs, rms_dbfs
 from edge.runtime.loop import AudioLoop
 from edge.runtime.timing import percentiles_ms
@@ -22,11 +24,9 @@ class SnapshotMaker:
 
     def __init__(
         self,
-        config: Callable[[], Config],
         loop: AudioLoop,
         sensors: HostSensors | None = None,
     ) -> None:
-        self._config = config
         self._loop = loop
         self._sensors = sensors or HostSensors()
         self._versions = self._sensors.versions()
@@ -78,10 +78,12 @@ class SnapshotMaker:
             elevation_deg=pipeline.elevation_deg,
             beamformer=pipeline.beamformer_kind,
             mask=pipeline.mask_kind,
-            model=_model_name(chain.estimator),
+            model=model_name(chain.estimator),
             gain_floor_db=pipeline.gain_floor_db,
             bypass=pipeline.bypass,
             mode=chain.mode,
+            network_resets=chain.network_resets,
+            clock_drift_ppm=getattr(sink, "drift_ppm", None),
             temperature_c=self._sensors.temperature_c(),
             throttled=self._sensors.throttled(),
             rss_mib=self._sensors.rss_mib(),
@@ -89,29 +91,51 @@ class SnapshotMaker:
         )
 
     def _close_interval(self) -> MeterReading:
-        """Have the audio thread close the interval of the meters, and return what it published."""
+        """Have the audio thread close the interval of the meters. Levels are empty if it stands still."""
         loop = self._loop
         before = loop.rotations
         if loop.ended.is_set():
             loop.rotate_meters()
         else:
-            loop.at_next_hop(loop.rotate_meters)
+            loop.ask_rotation()
             give_up_s = time.monotonic() + ROTATION_WAIT_S
             while loop.rotations == before and time.monotonic() < give_up_s and not loop.ended.is_set():
                 time.sleep(0.002)
-        return loop.chain.pipeline.meters.published
+        reading = loop.reading
+        if loop.rotations == before:
+            silent = np.zeros_like(reading.peak), np.zeros_like(reading.out_peak)
+            reading = dataclasses.replace(reading, frames=0, peak=silent[0], out_peak=silent[1])
+        return reading
 
     def _latency_ms(self, processing_ms: float) -> dict[str, float]:
-        """The budget of the configuration with what is measured put in: processing (p99) and the output queue."""
+        """From microphone to output by line of the budget, as measured; what devices do not tell is their buffering."""
         loop = self._loop
-        budget = latency_budget_ms(self._config())
-        del budget["total"]
-        budget["processing"] = processing_ms
-        budget["playback"] = 1000.0 * loop.sink.latency_frames / loop.sink.rate_hz
-        return budget | {"total": sum(budget.values())}
+        profile = loop.chain.pipeline.profile
+        source_resampling_ms, sink_resampling_ms = _resampling_ms(loop.source), _resampling_ms(loop.sink)
+        source, sink = _device(loop.source), _device(loop.sink)
+        if loop.capture_age_ns is None:
+            capture_ms = 1000.0 * source.latency_frames / source.rate_hz
+        else:
+            # the age of what the pipeline gets, which went through the resampler
+            capture_ms = max(loop.capture_age_ns / 1e6 - source_resampling_ms, 0.0)
+        queue_frames = sink.latency_frames if loop.queue_frames is None else loop.queue_frames
+        lines = {
+            "capture": capture_ms,
+            "resampling": source_resampling_ms + sink_resampling_ms,
+            "algorithmic": 2 * profile.hop_ms,
+            "processing": processing_ms,
+            "playback": 1000.0 * queue_frames / sink.rate_hz,
+        }
+        return lines | {"total": sum(lines.values())}
 
 
-def _model_name(estimator: object) -> str:
-    """Name and precision of the network in use, empty where none is."""
-    manifest = getattr(estimator, "manifest", None)
-    return f"{manifest.name} {getattr(estimator, 'precision', '')}".strip() if manifest else ""
+def _device(side: Source | Sink) -> Source | Sink:
+    """What stands behind a converter of rates."""
+    inner: Source | Sink = getattr(side, "inner", side)
+    return inner
+
+
+def _resampling_ms(side: Source | Sink) -> float:
+    """Delay of the converter alone: its latency_frames include those of the device."""
+    device = _device(side)
+    return 1000.0 * (side.latency_frames / side.rate_hz - device.latency_frames / device.rate_hz)

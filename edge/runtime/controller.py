@@ -6,15 +6,23 @@ import dataclasses
 import json
 import math
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 from edge.config.schema import Config
 from edge.decoding import keys
 from edge.errors import UsageError
+from edge.runtime import realtime
 from edge.runtime.chain import Chain
 from edge.runtime.loop import AudioLoop
 from edge.runtime.reload import changed_keys, live_part, needs_restart
+
+EXPENSIVE = ("mask", "beamformer", "reload")
+EXPENSIVE_EVERY_S = 1.0
+"""what makes parts disturbs the audio thread a little: at most one such command in this time"""
+PAUSE_S = 0.001
+"""between the steps of making parts, for the audio thread to have the interpreter to itself"""
 
 _ARGUMENTS: dict[str, dict[str, tuple[str, bool]]] = {
     "look": {"azimuth_deg": ("beamformer.azimuth_deg", True), "elevation_deg": ("beamformer.elevation_deg", False)},
@@ -34,14 +42,23 @@ class LiveController:
     """Implements edge.telemetry.control.Controller for one audio loop.
 
     `config` is what is in force: the file, and what commands have changed since. `reread` reads the file again; None
-    where the configuration did not come from one.
+    where the configuration did not come from one. clock: seconds, for the limit on expensive commands.
     """
 
-    def __init__(self, config: Config, loop: AudioLoop, reread: Callable[[], Config] | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        loop: AudioLoop,
+        reread: Callable[[], Config] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.config = config
         self._loop = loop
         self._chain = loop.chain
+        self._chain.set_pause(_pause)
         self._reread = reread
+        self._clock = clock
+        self._next_expensive_s = -math.inf
         self._bypassed = False
         # commands come from the telemetry connection, reloads from the main thread as well
         self._lock = threading.Lock()
@@ -61,8 +78,27 @@ class LiveController:
             raise UsageError(f"command '{name}' is not known; expected one of {', '.join(carry_out)}")
         values = _checked(name, payload)
         with self._lock:
-            extra = carry_out[name](**values)
+            if name not in EXPENSIVE:
+                extra = carry_out[name](**values)
+            else:
+                self._limit_rate(name)
+                with realtime.preparing():
+                    extra = carry_out[name](**values)
             return self._in_force() | (extra or {})
+
+    @property
+    def reload_due_in_s(self) -> float:
+        """How long to wait before reload() is not refused for coming too soon."""
+        return max(self._next_expensive_s - self._clock(), 0.0)
+
+    def _limit_rate(self, name: str) -> None:
+        now_s = self._clock()
+        if now_s < self._next_expensive_s:
+            raise UsageError(
+                f"{name}: came within {EXPENSIVE_EVERY_S:g} s of another mask, beamformer or reload command, and many "
+                "would disturb the audio; it was ignored, send it again later"
+            )
+        self._next_expensive_s = now_s + EXPENSIVE_EVERY_S
 
     def reload(self) -> dict[str, Any]:
         """Read the configuration file again and change what can change live. Raises EdgeError; then the old one stays.
@@ -114,11 +150,13 @@ class LiveController:
     def _reload(self) -> dict[str, Any]:
         if self._reread is None:
             raise UsageError("reload: this run was started without a configuration file, so there is none to read")
+        self._loop.retired.clear()
         wanted = self._reread()
+        _pause()
         config = live_part(self.config, wanted)
         changed, waiting = changed_keys(self.config, config), needs_restart(self.config, wanted)
         if changed:
-            chain = Chain(config)
+            chain = Chain(config, pause=_pause)
             chain.pipeline.set_bypass(self._bypassed)
             self._loop.at_next_hop(lambda: self._loop.begin_swap(chain))
             self._chain, self.config = chain, config
@@ -134,6 +172,10 @@ class LiveController:
             "gain_floor_db": mask.floor_db,
             "bypass": self._bypassed,
         }
+
+
+def _pause() -> None:
+    time.sleep(PAUSE_S)
 
 
 def _checked(command: str, payload: dict[str, Any]) -> dict[str, Any]:

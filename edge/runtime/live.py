@@ -5,16 +5,17 @@ from __future__ import annotations
 import gc
 import math
 import signal
-import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edge.audio.base import Sink, Source
 from edge.audio.factory import make_sink, make_source
 from edge.config.schema import Config
-from edge.errors import DeviceError, EdgeError
+from edge.console import say
+from edge.errors import DeviceError, EdgeError, UnfitDeviceError
 from edge.profiles import PROFILES
 from edge.runtime import realtime
 from edge.runtime.chain import Chain
@@ -35,11 +36,8 @@ DRAIN_TIMEOUT_S = 4.0
 START_ALLOWANCE_S = 120.0
 """start-up time asked of systemd at a time: compiling the kernels, then each attempt at a missing device"""
 GARBAGE_EVERY_S = 60.0
-
-
-def say(sentence: str) -> None:
-    """One line for people on standard error, which is the journal under systemd."""
-    print(f"edge: {sentence}", file=sys.stderr, flush=True)
+MAX_WARNINGS = 100
+"""the latest so many are kept for the summary"""
 
 
 class LiveRuntime:
@@ -68,7 +66,8 @@ class LiveRuntime:
         self._notifier = notifier or Notifier()
         self._notifier.starting("compiling kernels and opening the network", START_ALLOWANCE_S)
         self._say = warn
-        self._warnings: list[str] = []
+        self._warnings: deque[str] = deque(maxlen=MAX_WARNINGS)
+        self._publish_warning: Callable[[str], None] = lambda sentence: None
         self._wait_device_s = wait_device_s
         self._runtime = config.runtime
         # a file read as fast as it goes would take a core for itself, which is no business of a real-time thread
@@ -80,10 +79,16 @@ class LiveRuntime:
         self._transports = [*open_transports(config.telemetry, self.controller, self._warn, telemetry_file)]
         self._transports += transports
         self._interval_s = config.telemetry.interval_s
-        self._maker = SnapshotMaker(lambda: self.controller.config, self.loop)
+        # a file that is written is emptied by opening it, so what is read has to be there first; between two devices
+        # the sink comes first: a source that runs while the sink is still opening would lose frames
+        self._sink_first = config.input.kind != "file" and config.output.kind not in ("file", "null")
+        self._maker = SnapshotMaker(self.loop)
         self._statistics = RunStatistics(self.loop.clock)
         self._watch = DeviceWatch(self.loop)
-        self._telemetry = TelemetryThread(self._maker.make, self._transports, self._interval_s, self._warn)
+        self._telemetry = TelemetryThread(self._maker.make, self._transports, self._interval_s, self._note)
+        self._publish_warning = lambda sentence: self._telemetry.event("warning", sentence)
+        for sentence in self._warnings:  # of the time before
+            self._publish_warning(sentence)
         self._reason = ""
         self._stuck = False
 
@@ -115,18 +120,19 @@ class LiveRuntime:
     # ---- start ----
 
     def _open_devices(self, inbox: SignalInbox) -> bool:
-        """Open sink and source, retrying for as long as allowed. False when stopped while waiting."""
+        """Open source and sink, retrying devices that are away or busy for as long as allowed. False when stopped."""
         give_up_s = time.monotonic() + self._wait_device_s
         pause_s = 1.0
         waiting = False
         while True:
             try:
-                # the sink first: a source that runs while the sink is still opening would lose frames
-                self.loop.sink.open()
-                self.loop.source.open()
-                self._check_channels()
+                for open_ in (self._open_sink, self._open_source)[:: 1 if self._sink_first else -1]:
+                    open_()
                 return True
+            except UnfitDeviceError:
+                raise
             except DeviceError as error:
+                self.loop.source.close()
                 self.loop.sink.close()
                 if time.monotonic() + pause_s > give_up_s:
                     raise
@@ -138,14 +144,21 @@ class LiveRuntime:
                 return False
             pause_s = min(2.0 * pause_s, 10.0)
 
-    def _check_channels(self) -> None:
-        pipeline, source, sink = self.loop.chain.pipeline, self.loop.source, self.loop.sink
-        for what, device, channels in (("input", source, pipeline.channels), ("output", sink, len(pipeline.outputs))):
-            if device.channels != channels or device.rate_hz != pipeline.rate_hz:
-                raise DeviceError(
-                    f"the {what} gives {device.channels} channels at {device.rate_hz} Hz, "
-                    f"expected {channels} at {pipeline.rate_hz} Hz"
-                )
+    def _open_source(self) -> None:
+        self.loop.source.open()
+        self._check("input", self.loop.source, self.loop.chain.pipeline.channels)
+
+    def _open_sink(self) -> None:
+        self.loop.sink.open()
+        self._check("output", self.loop.sink, len(self.loop.chain.pipeline.outputs))
+
+    def _check(self, what: str, device: Source | Sink, channels: int) -> None:
+        rate_hz = self.loop.chain.pipeline.rate_hz
+        if device.channels != channels or device.rate_hz != rate_hz:
+            raise UnfitDeviceError(
+                f"the {what} gives {device.channels} channels at {device.rate_hz} Hz, "
+                f"expected {channels} at {rate_hz} Hz"
+            )
 
     def _run_threads(self, inbox: SignalInbox) -> None:
         release_compiler()
@@ -177,32 +190,42 @@ class LiveRuntime:
 
     def _supervise(self, inbox: SignalInbox) -> None:
         """Until the loop has ended or was told to stop."""
-        ready = False
-        mode = self.loop.chain.mode
-        next_garbage_s = time.monotonic() + GARBAGE_EVERY_S
+        loop = self.loop
+        ready = reload_wanted = False
+        mode = loop.chain.mode
+        next_garbage_s = next_allowance_s = time.monotonic()
         tick_s = min(TICK_S, self._notifier.watchdog_interval_s / 2 or TICK_S)
-        while not self.loop.ended.is_set():
+        while not loop.ended.is_set():
             signals = inbox.wait(tick_s)
             if self._stop_signals(signals):
                 return
-            if signals:
+            reload_wanted = reload_wanted or bool(signals)
+            if reload_wanted and not self.controller.reload_due_in_s:
                 self._reload()
+                reload_wanted = False
             self._statistics.drain()
-            if not ready and self.loop.delivered:
+            now_s = time.monotonic()
+            if not ready and loop.delivered and loop.captured_frames > 0:
                 ready = True
                 self._notifier.ready(self._status())
+            elif not ready and now_s >= next_allowance_s:
+                self._notifier.starting("waiting for the first sound from the microphones", START_ALLOWANCE_S)
+                next_allowance_s = now_s + START_ALLOWANCE_S / 4
             if ready:
-                self._notifier.watchdog(self.loop.delivered, time.monotonic())
-            if mode != (mode := self.loop.chain.mode):
-                self._warn(f"mode is now '{mode}'")
+                # blocks count, silence in place of lost microphones too: a restart would not bring those back
+                self._notifier.watchdog(loop.delivered, now_s)
+            if mode != (mode := loop.chain.mode):
+                self._note(f"mode is now '{mode}'")
                 self._notifier.status(self._status())
             for event in self._watch.look():
                 self._say(event.message)
                 self._telemetry.event(event.kind, event.message, event.details)
-            if time.monotonic() >= next_garbage_s:
-                # what the side threads leave behind in cycles: little, and so done in well under a hop
-                gc.collect(0)
-                next_garbage_s += GARBAGE_EVERY_S
+            replaced = bool(loop.retired)
+            loop.retired.clear()
+            if replaced or now_s >= next_garbage_s:
+                # what the side threads leave behind in cycles: little, since all that the start made is frozen
+                gc.collect(2 if replaced else 0)
+                next_garbage_s = now_s + GARBAGE_EVERY_S
 
     def _stop_signals(self, signals: set[int]) -> bool:
         ending = sorted(signals & {signal.SIGINT, signal.SIGTERM})
@@ -215,8 +238,9 @@ class LiveRuntime:
         self._notifier.reloading()
         try:
             now = self.controller.reload()
-        except EdgeError as error:
-            sentence = f"reload failed, the old configuration goes on: {error}"
+        except Exception as error:  # whatever a file can hold must not end the audio
+            reason = str(error) if isinstance(error, EdgeError) else f"{type(error).__name__}: {error}"
+            sentence = f"reload failed, the old configuration goes on: {reason}"
             details: dict[str, object] = {"ok": False}
         else:
             sentence = "configuration reloaded: " + (", ".join(now["changed"]) or "nothing") + " changed"
@@ -232,6 +256,12 @@ class LiveRuntime:
         return f"{pipeline.beamformer_kind} and {pipeline.mask_kind} on {pipeline.channels} channels, {mode}"
 
     def _warn(self, sentence: str) -> None:
+        """Say, keep and publish a warning."""
+        self._note(sentence)
+        self._publish_warning(sentence)
+
+    def _note(self, sentence: str) -> None:
+        """A warning of which telemetry knows already."""
         self._warnings.append(sentence)
         self._say(f"warning: {sentence}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.audio.base import Sink, Source
+from edge.meters import MeterReading
 from edge.runtime.chain import Chain
 from edge.runtime.timing import HopClock
 
@@ -36,14 +38,25 @@ class AudioLoop:
         self.clock = HopClock([name for name, _ in pipeline.stages], round(pipeline.profile.hop_ms * 1e6))
         self.delivered = 0
         """blocks the sink has taken"""
+        self.reading: MeterReading = pipeline.meters.published
+        """meters of the last closed interval"""
         self.rotations = 0
         """intervals of the meters closed so far"""
+        self.capture_age_ns: int | None = None
+        """age of the newest frame of a block that had just arrived, at the last rotation; None: not known"""
+        self.queue_frames: int | None = None
+        """frames waiting in the output device then, at its own rate"""
+        self.retired: deque[Chain] = deque()
+        """chains no longer in use, for another thread to drop: freeing a network takes long"""
         self.ended = threading.Event()
         self.end_reason = ""
         self.error: BaseException | None = None
         self._limit_hops = limit_hops
         self._stop = False
         self._changes: deque[Change] = deque()
+        self._rotation_asked = False
+        # what is asked for the queue, behind a converter of rates
+        self._output_device = getattr(sink, "inner", sink)
         # the pipeline that is taking over, and how many hops it has run beside the old one
         self._incoming: Chain | None = None
         self._incoming_hops = 0
@@ -65,6 +78,17 @@ class AudioLoop:
         """Have `change` called on the audio thread between two hops; it must be short and must not raise."""
         self._changes.append(change)
 
+    def ask_rotation(self) -> None:
+        """Have the meters rotated at the next hop; asking again before that changes nothing."""
+        if not self._rotation_asked:
+            self._rotation_asked = True
+            self._changes.append(self._asked_rotation)
+
+    @property
+    def captured_frames(self) -> int:
+        """Frames processed that really came from the source, not from its filling of gaps."""
+        return self.clock.hops * len(self._block) - self.source.gap_frames
+
     # ---- on the audio thread ----
 
     def run(self) -> None:
@@ -79,12 +103,31 @@ class AudioLoop:
 
     def begin_swap(self, incoming: Chain) -> None:
         """Let `incoming` (same channels, hop and outputs) take over once it has filled its history."""
+        if self._incoming is not None:
+            self.retired.append(self._incoming)
+        incoming.take_rung(self.chain)
         self._incoming, self._incoming_hops = incoming, 0
 
     def rotate_meters(self) -> None:
         """Close the interval of the meters; called between two hops, or after the end."""
-        self.chain.pipeline.meters.rotate()
+        meters = self.chain.pipeline.meters
+        meters.rotate()
+        # the reading, not the pipeline: a swap may come before anybody looks
+        self.reading = meters.published
         self.rotations += 1
+
+    def _asked_rotation(self) -> None:
+        self._rotation_asked = False
+        self._measure_delays()
+        self.rotate_meters()
+
+    def _measure_delays(self) -> None:
+        """Once an interval, with a block just read: how old it is, and what waits in the output before it."""
+        captured_ns = self.source.capture_time_ns
+        self.capture_age_ns = time.monotonic_ns() - captured_ns if captured_ns else None
+        queue_frames = getattr(self._output_device, "queue_frames", None)
+        frames = -1 if queue_frames is None else queue_frames()
+        self.queue_frames = frames if frames >= 0 else None
 
     def _run_hops(self) -> int:
         """Returns how many frames of the last block were captured ones."""
@@ -114,7 +157,9 @@ class AudioLoop:
     def _process(self, block: F32, out: F32) -> None:
         chain = self.chain
         late = self.clock.run_hop(chain.pipeline.load, chain.stages, self._finish, block, out)
-        chain.guard_deadline(late)
+        # two pipelines at once are late for no fault of theirs
+        if self._incoming is None:
+            self.chain.guard(late)
 
     def _finish(self, out: F32) -> None:
         self.chain.pipeline.store(out)
@@ -132,7 +177,8 @@ class AudioLoop:
         self._incoming_out *= self._ramp[fade]
         out += self._incoming_out
         if fade == FADE_HOPS - 1:
-            incoming.take_over_counters(self.chain)
+            incoming.take_over(self.chain)
+            self.retired.append(self.chain)
             self.chain, self._incoming = incoming, None
 
     def _flush(self, last_valid: int) -> None:

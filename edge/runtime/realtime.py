@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import os
 import sys
+from collections.abc import Iterator
 
 from edge.config.schema import RuntimeConfig
 
-SWITCH_INTERVAL_S = 0.0005
+SWITCH_INTERVAL_S = 0.0001
 """how long a busy side thread may keep the interpreter lock from the audio thread (Python's default is 5 ms)"""
+PREPARING_PRIORITY = 1
 
 MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT = 1, 2, 4
 
 
 def settle_interpreter() -> None:
-    """After warm-up: no garbage collection of our own accord, nothing of the start-up in the collector's sight."""
+    """After warm-up: no garbage collection of our own accord, nothing of the start-up in the collector's sight.
+
+    What is replaced later (pipelines, estimators) holds no reference cycles, so freezing it does not keep it alive.
+    """
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -97,3 +103,27 @@ def pin_to_cpu(cpu: int) -> str | None:
 def set_up_audio_thread(config: RuntimeConfig) -> list[str]:
     """Priority and core of the calling thread. Returns the warnings, one sentence each."""
     return [w for w in (pin_to_cpu(config.cpu), raise_priority(config.realtime_priority)) if w]
+
+
+@contextlib.contextmanager
+def preparing() -> Iterator[None]:
+    """Have the calling side thread make something while audio flows.
+
+    It holds the interpreter lock now and then, and put aside by a busy process just then, it would keep the audio
+    thread waiting for a whole time slice. So it runs above ordinary processes, and below the audio thread, where that
+    is allowed. A nicer thread, the opposite, would be put aside all the more.
+    """
+    before = None
+    if hasattr(os, "sched_setscheduler"):
+        with contextlib.suppress(OSError):
+            policy, param = os.sched_getscheduler(0), os.sched_getparam(0)
+            if policy == os.SCHED_OTHER:
+                reset = getattr(os, "SCHED_RESET_ON_FORK", 0)
+                os.sched_setscheduler(0, os.SCHED_FIFO | reset, os.sched_param(PREPARING_PRIORITY))
+                before = policy, param
+    try:
+        yield
+    finally:
+        if before is not None:
+            with contextlib.suppress(OSError):
+                os.sched_setscheduler(0, *before)

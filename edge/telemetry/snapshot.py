@@ -31,7 +31,7 @@ class Snapshot:
     stage_ms: dict[str, Percentiles]
     """the same for every stage of the pipeline"""
     latency_ms: dict[str, float]
-    """budget by line (capture, algorithmic, processing, playback) and their sum under 'total'"""
+    """by line (capture, resampling, algorithmic, processing, playback), measured, and their sum under 'total'"""
     snr_in_db: float | None
     """speech to noise at the first microphone, recent seconds; None while there was no speech"""
     snr_out_db: float | None
@@ -60,6 +60,10 @@ class Snapshot:
     bypass: bool
     mode: str
     """'normal', or what the runtime fell back to and why"""
+    network_resets: int = 0
+    """times since start that the network gave numbers that are not finite and was cleared"""
+    clock_drift_ppm: float | None = None
+    """how much faster the playback clock runs than the capture clock; None without a clock lock or not known yet"""
     temperature_c: float | None = None
     throttled: bool | None = None
     rss_mib: float | None = None

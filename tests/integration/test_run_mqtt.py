@@ -31,7 +31,7 @@ def daemon(tmp_path, broker):
         f'[telemetry]\ndevice_name = "array"\ninterval_s = 0.2\n[telemetry.mqtt]\nenabled = true\nport = {broker.port}'
     )
     path = write_toml(tmp_path, more=mqtt)
-    command = [sys.executable, "-m", "edge", "run", "--config", str(path), "--json-summary"]
+    command = [sys.executable, "-m", "edge", "run", "--config", str(path), "--json"]
     command += ["--telemetry-file", str(tmp_path / "telemetry.jsonl")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
     yield process
