@@ -35,6 +35,12 @@ test-train: setup ## Run the tests of training and export (torch; see docs/devel
 	@scripts/setup_train.sh
 	$(PYTHON_IN_VENV) -m pytest -ra tests/train $(PYTEST_ARGS)
 
+.PHONY: test-vm
+test-vm: setup ## Run the device tests in an emulated machine: snd-aloop, systemd, mosquitto (docs/testing.md; slow)
+	tests/vm/run.sh loopback
+	tests/vm/run.sh clock
+	tests/vm/run.sh service
+
 .PHONY: lint
 lint: setup ## Check style, formatting and types
 	$(PYTHON_IN_VENV) -m ruff check .
