@@ -34,6 +34,7 @@ def live_config(path: str | Path = "in.wav", out: str | Path = "", **overrides):
         "input": {"kind": "file", "path": str(path), "realtime": False},
         "output": output,
         "mask": {"kind": "wiener"},
+        "runtime": {"realtime_priority": 0, "lock_memory": False},
     }
     return config_from_dict(table, {key.replace("__", "."): value for key, value in overrides.items()})
 

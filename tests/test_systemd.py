@@ -78,7 +78,7 @@ def test_unit_starts_a_command_line_that_parses() -> None:
 def test_unit_gives_what_the_daemon_uses() -> None:
     assert settings("Type") == ["notify"]
     assert float(settings("WatchdogSec")[0]) >= 1
-    assert settings("ExecReload") == ["/bin/kill -HUP $MAINPID"]
+    assert settings("ExecReload") == ['/bin/sh -c "kill -HUP $MAINPID"']
     assert settings("DynamicUser") == ["yes"]
     assert settings("SupplementaryGroups") == ["audio"]
     assert settings("DeviceAllow") == ["char-alsa rw"]
