@@ -97,7 +97,15 @@ def draw(path: Path, example: Mixture, outputs: dict[str, F32]) -> None:
     panels = {"noisy": example.noisy, **outputs, "clean": example.speech}
     figure, axes = plt.subplots(len(panels), 1, figsize=(8, 1.6 * len(panels)), sharex=True, layout="constrained")
     for axis, (name, audio) in zip(axes, panels.items(), strict=True):
-        axis.specgram(audio + 1e-7, NFFT=512, noverlap=384, Fs=RATE_HZ, vmin=-130, vmax=-50, cmap="magma")
+        axis.specgram(
+            audio + 1e-7 * np.random.default_rng(0).standard_normal(audio.size),
+            NFFT=512,
+            noverlap=384,
+            Fs=RATE_HZ,
+            vmin=-130,
+            vmax=-50,
+            cmap="magma",
+        )
         axis.set_ylabel(f"{name}\nHz")
         axis.set_ylim(0, RATE_HZ / 2)
     axes[-1].set_xlabel("s")
