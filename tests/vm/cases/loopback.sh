@@ -25,17 +25,14 @@ edge loopback --setup
 cat /etc/modprobe.d/edge-aloop.conf /etc/modules-load.d/edge-aloop.conf | grep -v '^#'
 cat /proc/asound/cards
 step "edge loopback --status"
-edge loopback --status
 edge loopback --status --json | "$python" -c '
 import json, sys
 state = json.load(sys.stdin)
 assert state["loaded"] and state["at_boot"] and state["card"] == "Loopback", state'
 step "edge loopback --setup, a second time"
 edge loopback --setup
-edge devices
 
 step "edge enhance, for comparison"
-"$python" -c 'from edge.runtime.kernels import load_kernels; print(load_kernels())'
 edge enhance edge/demo/scene/mix.flac /var/tmp/reference.wav --config /var/tmp/edge.toml --output both
 
 step "edge run"
