@@ -88,3 +88,15 @@ def test_the_collector_is_off_after_warm_up_and_on_again_afterwards():
     assert gc.isenabled()
     assert gc.get_freeze_count() == 0
     assert sys.getswitchinterval() == pytest.approx(interval_s)
+
+
+@linux
+def test_parts_are_made_below_the_audio_thread_and_never_above_it():
+    before = os.sched_getscheduler(0)
+    with realtime.preparing(0):
+        assert os.sched_getscheduler(0) == before
+    with realtime.preparing(70):
+        inside = os.sched_getscheduler(0), os.sched_getparam(0).sched_priority
+    assert os.sched_getscheduler(0) == before
+    # where it is refused everything stays as it was
+    assert inside[0] == before or inside[1] == realtime.PREPARING_PRIORITY

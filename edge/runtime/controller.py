@@ -82,7 +82,7 @@ class LiveController:
                 extra = carry_out[name](**values)
             else:
                 self._limit_rate(name)
-                with realtime.preparing():
+                with realtime.preparing(self.config.runtime.realtime_priority):
                     extra = carry_out[name](**values)
             return self._in_force() | (extra or {})
 

@@ -106,15 +106,15 @@ def set_up_audio_thread(config: RuntimeConfig) -> list[str]:
 
 
 @contextlib.contextmanager
-def preparing() -> Iterator[None]:
-    """Have the calling side thread make something while audio flows.
+def preparing(audio_priority: int) -> Iterator[None]:
+    """Have the calling side thread make something while the audio thread runs at `audio_priority`.
 
     It holds the interpreter lock now and then, and put aside by a busy process just then, it would keep the audio
     thread waiting for a whole time slice. So it runs above ordinary processes, and below the audio thread, where that
     is allowed. A nicer thread, the opposite, would be put aside all the more.
     """
     before = None
-    if hasattr(os, "sched_setscheduler"):
+    if hasattr(os, "sched_setscheduler") and audio_priority > PREPARING_PRIORITY:
         with contextlib.suppress(OSError):
             policy, param = os.sched_getscheduler(0), os.sched_getparam(0)
             if policy == os.SCHED_OTHER:
