@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -19,14 +20,10 @@ _FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
 def project_files() -> list[Path]:
     """Files of the project: those that git knows, or in an archive everything that is not hidden or built."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if listed.returncode == 0:
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    git = shutil.which("git") is not None
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False) if git else None
+    if listed and listed.returncode == 0:
         found = [ROOT / name for name in listed.stdout.split("\0") if name]
     else:
         built = {"build", "dist", "__pycache__"}
