@@ -45,4 +45,6 @@ step "dependencies, about 300 MB"
 pip install --require-hashes --no-build-isolation -r "requirements/$purpose.txt"
 step "the project itself"
 pip install --no-deps --no-build-isolation --editable .
+step "compiling the kernels, about 20 s (minutes on a small board)"
+.venv/bin/edge warmup >/dev/null 2>&1 || step "the kernels could not be compiled now; edge warmup says why"
 fingerprint "$purpose" >".venv/.installed-$purpose"

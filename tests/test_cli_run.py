@@ -11,8 +11,10 @@ import time
 import pytest
 import soundfile
 from live_parts import write_recording, write_toml
+from telemetry_samples import make_snapshot
 
 from edge.cli.main import main
+from edge.cli.run import VerboseLine
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="POSIX signals")
 
@@ -142,6 +144,11 @@ def test_duration_verbose_and_text_summary(tmp_path, capsys):
     assert "duration reached" in done.out
     assert "whole hop" in done.out
     assert "SNR in, out" in done.err
+
+
+def test_verbose_shows_the_first_microphone_not_the_first_channel(capsys):
+    VerboseLine(first_mic=2).publish(make_snapshot())
+    assert "level mic 1, out -30.0, -28.0 dBFS" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,9 @@
 """`edge bench`, `edge warmup` and `edge doctor`: what they report, never how fast this machine is."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 from live_parts import write_recording, write_toml
@@ -58,6 +61,23 @@ def test_warmup_tells_kernels_times_and_where_the_cache_is(tmp_path, capsys):
     assert result["kernels"] == load_kernels().count > 10
     assert set(result["hop_ms"]) == {"assistant"}
     assert result["total_s"] >= max(result["steps_s"].values())
+
+
+def test_a_cold_cache_is_said_once_and_a_warm_one_not(tmp_path):
+    # one module, not all of them: the sentence comes with the first that has to be compiled
+    code = "from edge.cli.common import say_when_compiling; say_when_compiling()\n"
+    code += "import edge.kernels.pcm"
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=environment
+        ).stderr
+        for _ in range(2)
+    ]
+    assert said[0].splitlines() == [
+        "edge: compiling the kernels for this machine, once (about 20 s; minutes on a small board)"
+    ]
+    assert said[1] == ""
 
 
 def findings_of(capsys, *options):

@@ -137,11 +137,15 @@ def test_level_share_and_arrow():
     assert [meter.arrow(a) for a in (0, 44, 90, -90, 180, -180, 359)] == ["↑", "↖", "←", "→", "↓", "↓", "↑"]
 
 
-def _shown(payload):
+def test_meter_calls_channels_by_their_role():
+    assert meter.channel_names("RMMXR") == ["ref 1", "mic 1", "mic 2", "unused", "ref 2"]
+
+
+def _shown(payload, roles="MMMM"):
     rich_console = pytest.importorskip("rich.console")
     console = rich_console.Console(width=80, color_system=None, force_terminal=True)
     with console.capture() as capture:
-        console.print(meter.view(payload, "mqtt://127.0.0.1:1883/edge/demo/telemetry", 27.0, 3))
+        console.print(meter.view(payload, roles, "mqtt://127.0.0.1:1883/edge/demo/telemetry", 27.0, 3))
     return capture.get()
 
 
@@ -150,6 +154,9 @@ def test_meter_shows_what_the_telemetry_says_within_80_columns():
     for expected in ("mic 4", "-31.2 dBFS", "listen", "16.2 dB  (+11.2)", "0.30 of 8 ms", "30°", "mvdr, network"):
         assert expected in text
     assert "12 of 27 s" in text
+    with_reference = _shown(telemetry_payload(make_snapshot()), "RMMM").splitlines()
+    assert "-31.2 dBFS" in next(line for line in with_reference if "ref 1" in line)
+    assert "-30.0 dBFS" in next(line for line in with_reference if "mic 2" in line)
     assert all(len(line) <= 80 for line in text.splitlines())
 
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from edge.cli.common import plain_warnings, positive_seconds, print_json
+from edge.cli.common import plain_warnings, positive_seconds, print_json, say_when_compiling
 from edge.errors import UsageError
 from edge.kinds import BEAMFORMER_KINDS, MASK_KINDS, PRECISIONS
 from edge.profiles import PROFILES
@@ -35,10 +35,11 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> int:
+    plain_warnings()
+    say_when_compiling()
     from edge.bench import measure, synthetic_config
     from edge.config import load_config
 
-    plain_warnings()
     overrides = {
         "profile": args.profile,
         "beamformer.kind": args.beamformer,

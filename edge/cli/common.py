@@ -30,6 +30,15 @@ def plain_warnings() -> None:
     warnings.showwarning = show  # type: ignore[assignment]
 
 
+def say_when_compiling() -> None:
+    """One sentence as soon as it turns out that numba's cache is cold; loads numba."""
+    from edge.kernels import jit
+
+    jit.on_first_compile = lambda: say(
+        "compiling the kernels for this machine, once (about 20 s; minutes on a small board)"
+    )
+
+
 def add_config_or_board(parser: argparse.ArgumentParser, help_: str) -> None:
     """--config FILE and --board NAME, at most one of them."""
     which = parser.add_mutually_exclusive_group()

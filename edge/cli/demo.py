@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from edge.cli.common import plain_warnings, positive_seconds
+from edge.cli.common import plain_warnings, positive_seconds, say_when_compiling
 from edge.console import say
 from edge.errors import EdgeError, UsageError
 
@@ -43,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
             f"--out {args.out}: cannot be made ({error.strerror}); expected a folder to write to"
         ) from None
 
+    say_when_compiling()
     from edge.demo.bundled import load_scene
     from edge.demo.session import demo_config, run_live
 

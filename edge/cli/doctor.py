@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 from typing import Any
 
-from edge.cli.common import plain_warnings, print_json
+from edge.cli.common import plain_warnings, print_json, say_when_compiling
 from edge.errors import ConfigError
 
 
@@ -24,11 +24,12 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> int:
+    plain_warnings()
+    say_when_compiling()
     from edge.bench import synthetic_config
     from edge.config import load_config
     from edge.diagnosis import Finding, diagnose
 
-    plain_warnings()
     findings: list[Finding] = []
 
     def report(finding: Finding) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge.cli.common import add_config_or_board, config_of, plain_warnings, print_json
+from edge.cli.common import add_config_or_board, config_of, plain_warnings, print_json, say_when_compiling
 from edge.console import say
 from edge.errors import AudioFileError, UsageError
 from edge.kinds import BEAMFORMER_KINDS, MASK_KINDS
@@ -61,11 +61,12 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> int:
+    plain_warnings()
+    say_when_compiling()
     from edge.audio.wav_source import WavSource
     from edge.mask.base import model_name
     from edge.offline import Enhancer
 
-    plain_warnings()
     source_path, target_path = Path(args.input), Path(args.output_file)
     probe = WavSource(source_path)
     probe.open()

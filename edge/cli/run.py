@@ -6,7 +6,7 @@ import argparse
 import math
 from typing import TYPE_CHECKING, Any
 
-from edge.cli.common import plain_warnings, positive_seconds, print_json
+from edge.cli.common import plain_warnings, positive_seconds, print_json, say_when_compiling
 from edge.console import say
 
 if TYPE_CHECKING:
@@ -36,17 +36,19 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> int:
+    plain_warnings()
+    say_when_compiling()
     from edge.config import load_config
     from edge.runtime.live import LiveRuntime
     from edge.runtime.notify import Notifier
 
-    plain_warnings()
     notifier = Notifier()
     wait_s = args.wait_device or (math.inf if notifier.active else 0.0)
+    config = load_config(args.config)
     runtime = LiveRuntime(
-        load_config(args.config),
+        config,
         reread=lambda: load_config(args.config),
-        transports=[VerboseLine()] if args.verbose else [],
+        transports=[VerboseLine(config.array.roles.index("M"))] if args.verbose else [],
         telemetry_file=args.telemetry_file,
         duration_s=args.duration,
         wait_device_s=wait_s,
@@ -61,7 +63,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 class VerboseLine:
-    """A telemetry transport that prints one short line per snapshot."""
+    """A telemetry transport that prints one short line per snapshot. first_mic: captured channel of microphone 1."""
+
+    def __init__(self, first_mic: int) -> None:
+        self._first_mic = first_mic
 
     def open(self) -> None:
         """Nothing to open."""
@@ -70,11 +75,12 @@ class VerboseLine:
         if not snapshot.hops:
             return
         snr = ", ".join(_number(value, " dB") for value in (snapshot.snr_in_db, snapshot.snr_out_db))
-        level = ", ".join(_number(value, "") for value in (snapshot.level_in_dbfs[0], snapshot.level_out_dbfs[0]))
+        levels = (snapshot.level_in_dbfs[self._first_mic], snapshot.level_out_dbfs[0])
+        level = ", ".join(_number(value, "") for value in levels)
         hop = snapshot.hop_ms
         say(
             f"hop {hop.p50:.3f} ms (p99 {hop.p99:.3f}) of {snapshot.deadline_ms:g}, late {snapshot.deadline_misses}, "
-            f"overruns {snapshot.overruns}, underruns {snapshot.underruns}, level in, out {level} dBFS, "
+            f"overruns {snapshot.overruns}, underruns {snapshot.underruns}, level mic 1, out {level} dBFS, "
             f"SNR in, out {snr}, {snapshot.mode}"
         )
 

@@ -6,7 +6,7 @@ import argparse
 import time
 from typing import Any
 
-from edge.cli.common import plain_warnings, print_json
+from edge.cli.common import plain_warnings, print_json, say_when_compiling
 from edge.console import say
 
 
@@ -43,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
     since_s = done("numba", since_s)
     from edge.runtime.kernels import load_kernels
 
+    say_when_compiling()
     kernels = load_kernels()
     since_s = done("kernels", since_s)
     from edge.bench import measure, synthetic_config

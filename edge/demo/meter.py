@@ -48,7 +48,15 @@ def _level_colour(peak_dbfs: float | None) -> str:
     return "red" if peak_dbfs > -1.0 else "yellow" if peak_dbfs > -6.0 else "green"
 
 
-def view(telemetry: dict[str, Any] | None, where: str, duration_s: float | None, messages: int) -> Any:
+def channel_names(roles: str) -> list[str]:
+    """What captured channels are called, one per letter of array.roles: microphones and references count from 1."""
+    kinds = {"M": "mic", "R": "ref", "X": "unused"}
+    return [
+        kinds[role] if role == "X" else f"{kinds[role]} {roles[: at + 1].count(role)}" for at, role in enumerate(roles)
+    ]
+
+
+def view(telemetry: dict[str, Any] | None, roles: str, where: str, duration_s: float | None, messages: int) -> Any:
     """One picture of the meter as a rich renderable; `telemetry` is the payload of the latest message, if any."""
     from rich.panel import Panel
     from rich.table import Table
@@ -63,7 +71,7 @@ def view(telemetry: dict[str, Any] | None, where: str, duration_s: float | None,
         return Panel(grid, title="[bold]mic-edge demo", border_style="cyan", expand=False)
     t = telemetry
     for prefix, names in (
-        ("in", [f"mic {i + 1}" for i in range(len(t["level_in_dbfs"]))]),
+        ("in", channel_names(roles)),
         ("out", ["listen", "asr"][: len(t["level_out_dbfs"])]),
     ):
         for name, level, peak in zip(names, t[f"level_{prefix}_dbfs"], t[f"peak_{prefix}_dbfs"], strict=True):
@@ -100,7 +108,9 @@ def view(telemetry: dict[str, Any] | None, where: str, duration_s: float | None,
     )
 
 
-def follow(host: str, port: int, prefix: str, device: str, log: Path, draw: bool, duration_s: float | None) -> None:
+def follow(
+    host: str, port: int, prefix: str, device: str, roles: str, log: Path, draw: bool, duration_s: float | None
+) -> None:
     """Record telemetry and events of a device as JSON lines in `log`, and draw the latest, until stdin closes."""
     from paho.mqtt.client import Client, MQTTMessage
     from paho.mqtt.enums import CallbackAPIVersion
@@ -131,7 +141,7 @@ def follow(host: str, port: int, prefix: str, device: str, log: Path, draw: bool
     latest, messages = None, 0
     with log.open("w", encoding="utf-8") as file:
         if screen:
-            screen.show(view(None, where, duration_s, 0))
+            screen.show(view(None, roles, where, duration_s, 0))
         while not (done.is_set() and arrived.empty()):
             try:
                 kind, payload = arrived.get(timeout=0.1)
@@ -145,7 +155,7 @@ def follow(host: str, port: int, prefix: str, device: str, log: Path, draw: bool
                 if latest is None or content["hops"]:  # the last one covers no time, and would leave an empty picture
                     latest = content
                 if screen:
-                    screen.show(view(latest, where, duration_s, messages))
+                    screen.show(view(latest, roles, where, duration_s, messages))
     if screen:
         screen.close()
     client.disconnect()
@@ -174,11 +184,12 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--prefix", required=True)
     parser.add_argument("--device", required=True)
+    parser.add_argument("--roles", required=True, help="array.roles of the device")
     parser.add_argument("--log", type=Path, required=True)
     parser.add_argument("--draw", action="store_true")
     parser.add_argument("--duration", type=float)
     a = parser.parse_args()
-    follow(a.host, a.port, a.prefix, a.device, a.log, a.draw, a.duration)
+    follow(a.host, a.port, a.prefix, a.device, a.roles, a.log, a.draw, a.duration)
 
 
 if __name__ == "__main__":

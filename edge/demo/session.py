@@ -113,7 +113,8 @@ def _meter(config: Config, log: Path, draw: bool, duration_s: float) -> Iterator
     """The meter process for as long as the block runs."""
     mqtt = config.telemetry.mqtt
     command = [sys.executable, "-m", "edge.demo.meter", "--host", mqtt.host, "--port", str(mqtt.port)]
-    command += ["--prefix", mqtt.topic_prefix, "--device", config.telemetry.device_name, "--log", str(log)]
+    command += ["--prefix", mqtt.topic_prefix, "--device", config.telemetry.device_name]
+    command += ["--roles", config.array.roles, "--log", str(log)]
     command += ["--duration", f"{duration_s:g}"] + (["--draw"] if draw else [])
     # a session of its own: Ctrl-C is for this process, and the meter still has the last telemetry to show
     process = subprocess.Popen(
