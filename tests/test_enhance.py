@@ -165,6 +165,16 @@ def test_a_mono_file_needs_nothing_but_its_name(tmp_path, capsys):
     assert "no beamformer" in capsys.readouterr().out
 
 
+def test_one_channel_of_many_is_what_the_same_mono_file_gives(tmp_path, capsys):
+    write_recording(tmp_path / "in.wav", 5000)
+    samples, _ = soundfile.read(tmp_path / "in.wav", always_2d=True)
+    soundfile.write(tmp_path / "third.wav", samples[:, 2], RATE_HZ)
+    assert enhance(tmp_path / "in.wav", tmp_path / "a.wav", "--channel", "3", "--mask", "wiener") == 0
+    assert "no beamformer" in capsys.readouterr().out
+    assert enhance(tmp_path / "third.wav", tmp_path / "b.wav", "--mask", "wiener") == 0
+    np.testing.assert_array_equal(soundfile.read(tmp_path / "a.wav")[0], soundfile.read(tmp_path / "b.wav")[0])
+
+
 def test_a_mono_file_leaves_the_array_of_the_configuration_out(tmp_path, capsys):
     path = write_recording(tmp_path / "mono.wav", 4000, channels=1)
     assert enhance(path, tmp_path / "o.wav", "--config", write_toml(tmp_path), "--json") == 0
@@ -224,7 +234,10 @@ def test_an_existing_output_is_replaced_and_keeps_usual_rights(tmp_path):
         (["empty.wav", "o.wav"], 6, ["is empty"]),
         (["header.wav", "o.wav"], 6, ["no sound"]),
         (["text.wav", "o.wav"], 6, ["no sound file"]),
-        (["in.wav", "o.wav"], 2, ["4 channels", "--config or --board"]),
+        (["in.wav", "o.wav"], 6, ["4 channels", "--config or --board", "--channel 1"]),
+        (["in.wav", "o.wav", "--channel", "5"], 6, ["no channel 5", "from 1 to 4"]),
+        (["in.wav", "o.wav", "--channel", "0"], 6, ["no channel 0", "from 1 to 4"]),
+        (["in.wav", "o.wav", "--channel", "2", "--azimuth", "3"], 2, ["--channel 2 takes 1 channel", "no direction"]),
         (["in.wav", "o.wav", "--board", "respeaker_2mic"], 6, ["4 channels", "captures 2"]),
         (["in.wav", "o.wav", "--board", "respeaker_2mi"], 3, ["did you mean respeaker_2mic"]),
         (["in.wav", "in.wav", "--config", "edge.toml"], 2, ["both input and output"]),

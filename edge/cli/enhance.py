@@ -44,6 +44,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     )
     parser.add_argument("output_file", metavar="OUT", help="sound file to write, .wav or .flac; replaced when complete")
     add_config_or_board(parser, "with the array of the recording")
+    parser.add_argument("--channel", metavar="N", type=int, help="take only this channel (1 is the first), as mono")
     parser.add_argument("--azimuth", metavar="DEG", type=float, help="look direction, counter-clockwise from the front")
     parser.add_argument("--elevation", metavar="DEG", type=float, help="look direction above the plane of the array")
     parser.add_argument("--beamformer", choices=BEAMFORMER_KINDS)
@@ -74,11 +75,15 @@ def run(args: argparse.Namespace) -> int:
     probe.close()
     if target_path.exists() and os.path.samefile(source_path, target_path):
         raise UsageError(f"{target_path} is both input and output; write to another file")
+    if args.channel is not None:
+        if not 1 <= args.channel <= channels:
+            raise AudioFileError(f"{args.input} has no channel {args.channel}; expected --channel from 1 to {channels}")
+        channels = 1
     config = _config(args, channels)
     enhancer = Enhancer(config, rate_hz)
     source = WavSource(source_path, rate_hz=rate_hz)
     started_s = time.perf_counter()
-    _write(source, enhancer, target_path, len(config.output.channels))
+    _write(source, enhancer, target_path, len(config.output.channels), args.channel)
     if source.warning:
         say(f"warning: {source.warning}")
     report = {
@@ -86,6 +91,7 @@ def run(args: argparse.Namespace) -> int:
         "output": str(target_path),
         "rate_hz": rate_hz,
         "channels": channels,
+        "channel": args.channel,
         "outputs": list(config.output.channels),
         "profile": config.profile,
         "beamformer": config.beamformer.kind,
@@ -117,18 +123,22 @@ def _config(args: argparse.Namespace, channels: int) -> Config:
         "output.channels": _OUTPUTS[args.output],
     }
     named = args.config or args.board
+    one = f"{args.input} has 1 channel" if args.channel is None else f"--channel {args.channel} takes 1 channel"
     if channels == 1 and (args.azimuth is not None or args.elevation is not None):
-        raise UsageError(f"{args.input} has 1 channel, so there is no direction to look into; leave out the angles")
+        raise UsageError(f"{one}, so there is no direction to look into; leave out the angles")
     if channels == 1 and args.beamformer not in (None, "none"):
-        raise UsageError(f"{args.input} has 1 channel, so there is nothing to beamform; leave out --beamformer")
+        raise UsageError(f"{one}, so there is nothing to beamform; leave out --beamformer")
     if channels > 1 and not named:
-        raise UsageError(f"{args.input} has {channels} channels; name the array with --config or --board")
+        raise AudioFileError(
+            f"{args.input} has {channels} channels; name the array with --config or --board, or take one channel of it "
+            "with --channel 1"
+        )
     config = config_of(args, overrides, {"output": {"kind": "null"}})
     roles, mics = config.array.roles, len(config.array.positions_m)
     if channels == len(roles):
         return config
     if channels == 1:
-        say(f"{args.input} has 1 channel, so the beamformer of {named} is left out")
+        say(f"{one}, so the beamformer of {named} is left out")
         array = dataclasses.replace(config.array, positions_m=((0.0, 0.0, 0.0),), roles="M", gains_db=())
         beamformer = dataclasses.replace(config.beamformer, kind="none")
         return dataclasses.replace(config, array=array, beamformer=beamformer)
@@ -139,12 +149,12 @@ def _config(args: argparse.Namespace, channels: int) -> Config:
         return dataclasses.replace(config, array=dataclasses.replace(config.array, roles="M" * mics))
     raise AudioFileError(
         f"{args.input} has {channels} channels, but the array of {named} captures {len(roles)} (roles {roles}); "
-        "give the configuration or board that recorded it"
+        "give the configuration or board that recorded it, or take one channel of it with --channel 1"
     )
 
 
-def _write(source: WavSource, enhancer: Any, target_path: Path, outputs: int) -> None:
-    """Enhance all of `source` into a file that appears under its name only when it is complete."""
+def _write(source: WavSource, enhancer: Any, target_path: Path, outputs: int, channel: int | None) -> None:
+    """Enhance all of `source`, or one channel of it, into a file that has its name only when it is complete."""
     import numpy as np
 
     from edge.audio.wav_sink import WavSink
@@ -155,8 +165,9 @@ def _write(source: WavSource, enhancer: Any, target_path: Path, outputs: int) ->
         sink.open()
         try:
             block = np.zeros((source.rate_hz, source.channels), np.float32)
+            taken = block if channel is None else block[:, channel - 1 : channel]
             while got := source.read(block):
-                sink.write(enhancer.push(block[:got]))
+                sink.write(enhancer.push(taken[:got]))
                 advance(got)
             sink.write(enhancer.flush())
         finally:
@@ -215,9 +226,8 @@ def _print(report: dict[str, Any]) -> None:
     hop = report["hop_ms"]
     seconds = report["hops"] * report["deadline_ms"] / 1000.0
     print(f"{report['output']}: {seconds:.2f} s, {' and '.join(report['outputs'])}, {report['rate_hz']} Hz")
-    beam = (
-        f"{report['beamformer']} towards {report['azimuth_deg']:g} deg" if report["channels"] > 1 else "no beamformer"
-    )
+    steered = report["beamformer"] != "none"
+    beam = f"{report['beamformer']} towards {report['azimuth_deg']:g} deg" if steered else "no beamformer"
     print(f"  {beam}, mask {report['mask']}" + (f" ({report['model']})" if report["model"] else ""))
     if report["snr_in_db"] is not None:
         print(f"  SNR estimate {report['snr_in_db']:.1f} dB in, {report['snr_out_db']:.1f} dB out (listen)")
