@@ -9,6 +9,7 @@ import pytest
 from live_parts import write_recording, write_toml
 
 from edge import diagnosis
+from edge.audio.loopback import LoopbackState
 from edge.bench import measure, synthetic_config
 from edge.cli.main import main
 from edge.diagnosis import Finding
@@ -102,11 +103,33 @@ def test_doctor_tries_what_the_configuration_names(tmp_path, capsys):
     path = write_toml(tmp_path)
     code, findings = findings_of(capsys, "--config", str(path))
     assert code == 0
-    assert findings["input"]["status"] == findings["config"]["status"] == findings["broker"]["status"] == "ok"
+    assert {findings[name]["status"] for name in ("config", "input", "output", "broker")} == {"ok"}
+    assert not (tmp_path / "out.wav").exists()
+    # no sound device takes part
+    assert not {"sound cards", "loopback"} & set(findings)
     (tmp_path / "in.wav").unlink()
     code, findings = findings_of(capsys, "--config", str(path))
     assert code == 6
     assert "no such file" in findings["input"]["found"]
+    assert "edge devices" not in findings["input"]["remedy"]
+
+
+def test_doctor_finds_an_output_that_cannot_be_written(tmp_path, capsys):
+    write_recording(tmp_path / "in.wav", 1000)
+    path = write_toml(tmp_path)
+    path.write_text(path.read_text().replace("out.wav", "none/out.wav"))
+    code, findings = findings_of(capsys, "--config", str(path))
+    assert code == 6
+    assert "does not exist" in findings["output"]["found"]
+
+
+def test_doctor_does_not_promise_a_loopback_the_kernel_lacks(monkeypatch):
+    lacking = LoopbackState(available=False, loaded=False, card="", timer_source="", at_boot=False, in_use="")
+    monkeypatch.setattr("edge.audio.loopback.read_state", lambda: lacking)
+    finding = next(finding for finding in diagnosis._sound() if finding.check == "loopback")
+    assert "has no snd-aloop module" in finding.found
+    assert "boot a kernel that has it" in finding.remedy
+    assert "--setup" not in finding.remedy
 
 
 def test_doctor_exits_with_the_first_failure_and_goes_on_after_it(tmp_path, capsys):
