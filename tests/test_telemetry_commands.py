@@ -42,7 +42,7 @@ def test_command_is_carried_out_and_its_id_comes_back(identity):
         ("look", b'{"azimuth_deg": 900}', "azimuth_deg: got 900, expected a number from -360 to 360"),
         ("look", b'{"id": [1]}', "id is carried back"),
         ("look", b'{"id": "' + b"x" * 300 + b'"}', "id has 300 characters"),
-        ("dance", b"", "unknown command 'dance'"),
+        ("dance", b"{}", "unknown command 'dance'"),
         ("bypass", b"{}", "command 'bypass' failed inside the daemon (KeyError: 'enabled')"),
         ("look", b" " * (MAX_PAYLOAD_BYTES + 1), "expected at most 4096"),
     ],
@@ -59,10 +59,20 @@ def test_error_reply_carries_the_id_too():
     assert ask("look", b'{"azimuth_deg": "north", "id": "n1"}')["id"] == "n1"
 
 
-def test_empty_payload_is_an_empty_object():
+@pytest.mark.parametrize("payload", [b"", b" \n"])
+def test_empty_payload_is_no_command(payload):
+    """It is how a retained message is cleared, and the broker passes that on."""
     controller = RecordingController()
-    ask("reset", b"", controller)
-    assert controller.commands == [("reset", {})]
+    assert "send {} for a command without arguments" in ask("reset", payload, controller)["error"]
+    assert controller.commands == []
+
+
+def test_retained_command_is_refused():
+    controller = RecordingController()
+    reply = CommandHandler(controller).handle("look", b'{"azimuth_deg": 30}', retained=True)
+    assert reply["ok"] is False
+    assert "without the retain flag" in reply["error"]
+    assert controller.commands == []
 
 
 def test_a_flood_of_commands_is_refused_and_does_not_reach_the_controller():

@@ -26,12 +26,17 @@ class CommandHandler:
         self._clock = clock
         self._recent_s: deque[float] = deque(maxlen=MAX_PER_SECOND)
 
-    def handle(self, name: str, payload: bytes | bytearray) -> dict[str, Any]:
-        """Carry out command `name`. The reply is as schema/reply.schema.json describes it: `result` or `error`."""
+    def handle(self, name: str, payload: bytes | bytearray, retained: bool = False) -> dict[str, Any]:
+        """Carry out command `name`. The reply is as schema/reply.schema.json describes it: `result` or `error`.
+
+        A `retained` command is refused: the broker would deliver it again at every connection.
+        """
         reply: dict[str, Any] = {"ok": False, "command": name, "id": None, "time_unix_s": round(time.time(), 3)}
         try:
             self._limit_rate()
             arguments = parse_arguments(payload)
+            if retained:
+                raise EdgeError("the command is retained and was ignored; publish commands without the retain flag")
             identity = arguments.pop("id", None)
             reply["id"] = _checked_id(identity)
             reply["result"] = json_ready(self._controller.command(name, arguments))
@@ -52,11 +57,15 @@ class CommandHandler:
 
 
 def parse_arguments(payload: bytes | bytearray) -> dict[str, Any]:
-    """A JSON object from the payload; an empty payload is an empty object. Raises EdgeError with one sentence."""
+    """A JSON object from the payload. Raises EdgeError with one sentence.
+
+    An empty payload is no command, not even one without arguments: it is how a retained message is cleared, and a
+    broker passes that on to whoever is connected.
+    """
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise EdgeError(f"the command has {len(payload)} bytes, expected at most {MAX_PAYLOAD_BYTES}")
     if not payload.strip():
-        return {}
+        raise EdgeError("the command is empty, expected a JSON object; send {} for a command without arguments")
     try:
         arguments = json.loads(payload.decode("utf-8"), parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:

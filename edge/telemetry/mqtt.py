@@ -13,6 +13,7 @@ from typing import Any
 from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY, Client, MQTTErrorCode, MQTTMessage, MQTTMessageInfo
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 import edge
 from edge.config.schema import TelemetryConfig
@@ -199,7 +200,11 @@ class MqttTelemetry:
         self._connected_at_s = time.monotonic()
         self.connected = True
         if self._mqtt.commands:
-            client.subscribe(self.topics.commands, qos=1)
+            # an MQTT 5 broker leaves the retain flag on a retained command that comes while we are connected as well
+            if self._mqtt.protocol == "5":
+                client.subscribe(self.topics.commands, options=SubscribeOptions(qos=1, retainAsPublished=True))
+            else:
+                client.subscribe(self.topics.commands, qos=1)
         self._pump()
 
     def _on_connect_fail(self, client: Client, userdata: Any) -> None:
@@ -239,12 +244,11 @@ class MqttTelemetry:
             name = message.topic.rpartition("/")[2]
         except UnicodeDecodeError:
             return
-        if message.retain:
+        if message.retain and message.payload:
             # It would be carried out again at every connection, a restart at night among them.
             self._warn(f"a retained command on {message.topic} is ignored; publish commands without the retain flag")
-            return
         topic, properties = self._reply_route(name, message)
-        reply = self._commands.handle(name, message.payload)
+        reply = self._commands.handle(name, message.payload, message.retain)
         self.outbox.put(Message(topic, encode(reply), qos=1, properties=properties))
         self._pump()
 

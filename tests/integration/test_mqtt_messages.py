@@ -111,8 +111,47 @@ def test_retained_commands_are_ignored(run, protocol):
         "a retained command on edge/test/command/look is ignored; publish commands without the retain flag"
     ]
     observer.send("edge/test/command/look", b'{"azimuth_deg": 10}')
-    observer.wait_for("edge/test/reply/look")
+    observer.wait_for("edge/test/reply/look", lambda reply: reply["ok"])
     assert telemetry.controller.commands == [("look", {"azimuth_deg": 10})]
+
+
+def test_mqtt_5_refuses_a_retained_command_while_connected_too(run):
+    broker = run.broker()
+    observer = run.observer(broker.port, "5")
+    telemetry = run.telemetry(broker.config(protocol="5"))
+    observer.wait_for("edge/test/status", online)
+    observer.send("edge/test/command/look", b'{"azimuth_deg": 90}', retain=True)
+    assert "retained" in observer.wait_for("edge/test/reply/look")["error"]
+    assert telemetry.controller.commands == []
+    (warning,) = telemetry.warnings
+    assert warning.startswith("a retained command on edge/test/command/look is ignored")
+
+
+def test_mqtt_311_carries_a_retained_command_out_while_connected_and_ignores_it_later(run):
+    """As documented: such a broker hands it over without the flag."""
+    broker = run.broker()
+    observer = run.observer(broker.port)
+    telemetry = run.telemetry(broker.config())
+    observer.wait_for("edge/test/status", online)
+    observer.send("edge/test/command/look", b'{"azimuth_deg": 90}', retain=True)
+    assert observer.wait_for("edge/test/reply/look")["ok"] is True
+    assert telemetry.controller.commands == [("look", {"azimuth_deg": 90})]
+    telemetry.close()
+    again = run.telemetry(broker.config())
+    wait_until(lambda: again.warnings, what="the warning")
+    assert again.controller.commands == []
+
+
+@both_protocols
+def test_clearing_a_retained_command_is_no_command(run, protocol):
+    broker = run.broker()
+    observer = run.observer(broker.port, protocol)
+    telemetry = run.telemetry(broker.config(protocol=protocol))
+    observer.wait_for("edge/test/status", online)
+    observer.send("edge/test/command/bypass", b"", retain=True)
+    assert "the command is empty" in observer.wait_for("edge/test/reply/bypass")["error"]
+    assert telemetry.controller.commands == []
+    assert telemetry.warnings == []
 
 
 def test_commands_can_be_switched_off(run):
