@@ -204,7 +204,7 @@ def test_thread_is_ordinary_although_started_by_a_real_time_thread():
 def test_json_lines_file_holds_valid_payloads(tmp_path):
     path = tmp_path / "telemetry.jsonl"
     path.write_text('{"type":"old"}\n')
-    thread = TelemetryThread(counting_snapshots(), [JsonLinesTelemetry(path)], interval_s=0.01)
+    thread = TelemetryThread(counting_snapshots(), [JsonLinesTelemetry(path, "kitchen")], interval_s=0.01)
     thread.start()
     thread.event("reload", "configuration read again")
     wait_until(lambda: path.read_text().count('"telemetry"') >= 3)
@@ -214,12 +214,13 @@ def test_json_lines_file_holds_valid_payloads(tmp_path):
     assert {line["type"] for line in lines[1:]} == {"telemetry", "event"}
     for line in lines[1:]:
         jsonschema.Draft202012Validator(load_schema(line["type"])).validate(line)
+        assert line["device"] == "kitchen"
 
 
 def test_json_lines_to_standard_output_leave_it_open(monkeypatch):
     output = io.StringIO()
     monkeypatch.setattr(sys, "stdout", output)
-    transport = JsonLinesTelemetry("-")
+    transport = JsonLinesTelemetry("-", "kitchen")
     transport.open()
     transport.publish(make_snapshot(sequence=7))
     transport.close()
@@ -229,7 +230,7 @@ def test_json_lines_to_standard_output_leave_it_open(monkeypatch):
 def test_json_lines_go_on_once_the_folder_is_there(tmp_path):
     warnings = []
     path = tmp_path / "missing" / "telemetry.jsonl"
-    thread = TelemetryThread(counting_snapshots(), [JsonLinesTelemetry(path)], 0.01, warnings.append)
+    thread = TelemetryThread(counting_snapshots(), [JsonLinesTelemetry(path, "kitchen")], 0.01, warnings.append)
     thread.start()
     wait_until(lambda: warnings)
     path.parent.mkdir()
@@ -240,12 +241,13 @@ def test_json_lines_go_on_once_the_folder_is_there(tmp_path):
 
 def test_transports_are_what_the_configuration_asks_for(tmp_path):
     assert open_transports(TelemetryConfig(), RecordingController(), print) == []
-    config = TelemetryConfig(mqtt=MqttConfig(enabled=True))
-    names = [
-        type(transport).__name__
-        for transport in open_transports(config, RecordingController(), print, tmp_path / "telemetry.jsonl")
-    ]
-    assert names == ["JsonLinesTelemetry", "MqttTelemetry"]
+    config = TelemetryConfig(device_name="living room", mqtt=MqttConfig(enabled=True))
+    path = tmp_path / "telemetry.jsonl"
+    transports = open_transports(config, RecordingController(), print, path)
+    assert [type(transport).__name__ for transport in transports] == ["JsonLinesTelemetry", "MqttTelemetry"]
+    transports[0].publish(make_snapshot())
+    transports[0].close()
+    assert json.loads(path.read_text())["device"] == transports[1].topics.device == "living-room"
 
 
 def test_mqtt_that_can_never_work_is_a_warning_and_the_rest_goes_on(tmp_path, monkeypatch):

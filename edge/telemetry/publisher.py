@@ -18,6 +18,7 @@ from edge.telemetry.control import Controller
 from edge.telemetry.events import Event, EventKind, events_between
 from edge.telemetry.payload import encode, event_payload, telemetry_payload
 from edge.telemetry.snapshot import Snapshot
+from edge.telemetry.topics import Topics
 
 MAX_WAITING_EVENTS = 100
 
@@ -34,11 +35,12 @@ class Transport(Protocol):
 class JsonLinesTelemetry:
     """One JSON object a line, appended to a file, or to standard output for the path "-".
 
-    `type` is "telemetry" or "event"; the rest is as in the MQTT messages.
+    `type` is "telemetry" or "event"; the rest is as in the MQTT messages. device: the name in them.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, device: str) -> None:
         self._path = str(path)
+        self._device = device
         self._file: TextIO | None = None
 
     def open(self) -> None:
@@ -46,10 +48,10 @@ class JsonLinesTelemetry:
             self._file = sys.stdout if self._path == "-" else open(self._path, "a", encoding="utf-8")  # noqa: SIM115
 
     def publish(self, snapshot: Snapshot) -> None:
-        self._write({"type": "telemetry", **telemetry_payload(snapshot)})
+        self._write({"type": "telemetry", **telemetry_payload(snapshot, self._device)})
 
     def event(self, event: Event) -> None:
-        self._write({"type": "event", **event_payload(event)})
+        self._write({"type": "event", **event_payload(event, self._device)})
 
     def close(self) -> None:
         if self._file is not None and self._path != "-":
@@ -169,7 +171,7 @@ def open_transports(
     """
     transports: list[Transport] = []
     if telemetry_file is not None:
-        transports.append(JsonLinesTelemetry(telemetry_file))
+        transports.append(JsonLinesTelemetry(telemetry_file, Topics.of(config).device))
     if config.mqtt.enabled:
         from edge.telemetry.mqtt import MqttTelemetry  # several MiB, only where it is used
 
