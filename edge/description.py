@@ -23,6 +23,7 @@ def describe(config: Config) -> dict[str, Any]:
     profile = PROFILES[config.profile]
     geometry = geometry_from_config(config.array)
     lines = latency_lines(config, profile)
+    from_file = config.input.kind == "file"
     return {
         "profile": {
             "name": profile.name,
@@ -36,10 +37,11 @@ def describe(config: Config) -> dict[str, Any]:
         "channels": _channels(config),
         "input": {
             "kind": config.input.kind,
-            "from": config.input.path if config.input.kind == "file" else config.input.device,
+            "from": config.input.path if from_file else config.input.device,
             "channels": len(config.array.roles),
-            "rate_hz": config.input.rate_hz,
-            "format": config.input.format,
+            # a file has its own
+            "rate_hz": None if from_file else config.input.rate_hz,
+            "format": None if from_file else config.input.format,
         },
         "output": {
             "kind": config.output.kind,
@@ -141,7 +143,13 @@ def _notes(config: Config, geometry: ArrayGeometry, rate_hz: int) -> list[str]:
         notes.append(geometry.ambiguity)
     if config.beamformer.kind == "none" and geometry.mics > 1:
         notes.append('beamformer.kind is "none": only the first microphone is heard.')
-    for side, rate in (("input", config.input.rate_hz), ("output", config.output.rate_hz)):
+    input_rate_hz = config.input.rate_hz
+    if config.input.kind == "file":
+        from edge.audio.wav_source import read_header
+
+        channels, input_rate_hz = read_header(config.input.path) or (len(config.array.roles), rate_hz)
+        notes += _wrong_channels(config, channels)
+    for side, rate in (("input", input_rate_hz), ("output", config.output.rate_hz)):
         if rate != rate_hz:
             notes.append(f"The {side} runs at {rate} Hz and the profile at {rate_hz} Hz: it is resampled.")
     mqtt = config.telemetry.mqtt
@@ -149,6 +157,15 @@ def _notes(config: Config, geometry: ArrayGeometry, rate_hz: int) -> list[str]:
     if mqtt.enabled and not mqtt.tls and mqtt.username and not local:
         notes.append("The MQTT password goes over the network unencrypted: set telemetry.mqtt.tls = true.")
     return notes
+
+
+def _wrong_channels(config: Config, channels: int) -> list[str]:
+    """A note if the input file has other channels than the array; if it has just the microphones, with the remedy."""
+    roles, mics = config.array.roles, len(config.array.positions_m)
+    if channels == len(roles):
+        return []
+    remedy = f'; for just the microphones set array.roles = "{"M" * mics}"' if channels == mics else ""
+    return [f"{config.input.path} has {channels} channels, expected {len(roles)} (roles {roles}){remedy}."]
 
 
 def render(description: dict[str, Any]) -> str:
@@ -161,10 +178,10 @@ def render(description: dict[str, Any]) -> str:
         f"hop {profile['hop_samples']} ({profile['hop_ms']:g} ms)"
     )
     source, sink = d["input"], d["output"]
-    out.append(
-        f"input       {source['kind']} {source['from']}: {source['channels']} channels, {source['rate_hz']} Hz, "
-        f"{source['format']}"
-    )
+    said = f"{source['channels']} channels, {source['rate_hz']} Hz, {source['format']}"
+    if source["kind"] == "file":
+        said = f"{source['channels']} channels expected (one per role)"
+    out.append(f"input       {source['kind']} {source['from']}: {said}")
     to = "" if sink["kind"] == "null" else f" {sink['to']}, {sink['rate_hz']} Hz, {sink['format']}"
     out.append(f"output      {sink['kind']}{to}: {', '.join(sink['channels'])}")
     beam, mask = d["beamformer"], d["mask"]

@@ -6,7 +6,9 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from edge.boards import board_names
 from edge.cli.main import main
@@ -186,6 +188,31 @@ def test_one_microphone() -> None:
     assert description["beamformer"]["kind"] == "none"
     assert description["notes"] == []
     assert "one microphone: no beam, no direction" in render(description)
+
+
+def test_a_file_has_its_own_rate_and_format_and_is_told_to_differ(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = f'[array]\npositions_m = {SQUARE}\nroles = "MMMMRR"\n[input]\nkind = "file"\npath = "in.wav"\n'
+    file = tmp_path / "edge.toml"
+    file.write_text(table + '[mask]\nkind = "wiener"\n', encoding="utf-8")
+    sound = tmp_path / "in.wav"
+    assert main(["check", str(file)]) == 0
+    said = capsys.readouterr().out
+    assert f"input       file {sound}: 6 channels expected (one per role)\n" in said
+    assert "has 4 channels" not in said
+    soundfile.write(sound, np.zeros((100, 4)), 48000)
+    assert main(["check", str(file)]) == 0
+    said = capsys.readouterr().out
+    assert (
+        'in.wav has 4 channels, expected 6 (roles MMMMRR); for just the microphones set array.roles = "MMMM".' in said
+    )
+    assert "The input runs at 48000 Hz" in said
+    soundfile.write(sound, np.zeros((100, 6)), 16000)
+    assert main(["check", str(file), "--json"]) == 0
+    description = json.loads(capsys.readouterr().out)
+    assert description["input"]["rate_hz"] is None
+    assert not any("channels" in note or "runs at" in note for note in description["notes"])
 
 
 def test_a_password_in_the_clear_is_noted() -> None:
