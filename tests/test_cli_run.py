@@ -181,6 +181,41 @@ def test_what_cannot_start_is_one_sentence_and_its_exit_code(tmp_path, capsys, c
     assert words in err[0]
 
 
+def test_a_file_of_just_the_microphones_is_told_what_to_set(tmp_path, capsys):
+    write_recording(tmp_path / "in.wav", 1000)
+    path = write_toml(tmp_path)
+    path.write_text(path.read_text().replace("[input]", 'roles = "RMMMM"\n[input]'))
+    assert main(["run", "--config", str(path)]) == 6
+    err = capsys.readouterr().err
+    assert (
+        'expected 5: one per letter of array.roles; for a file of just the microphones set array.roles = "MMMM"' in err
+    )
+    assert "edge enhance" in err
+
+
+def test_no_loopback_card_is_told_how_to_make_one(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("edge.audio.alsa_pcm.known_cards", lambda *_: ["PCH"])
+    write_recording(tmp_path / "in.wav", 1000)
+    path = write_toml(tmp_path)
+    path.write_text(path.read_text().replace('kind = "file"\npath = "out.wav"', 'kind = "loopback"'))
+    assert main(["run", "--config", str(path)]) == 4
+    err = capsys.readouterr().err
+    assert "no loopback card" in err
+    assert "edge loopback --setup" in err
+    assert f"edge doctor --config {path}" in err
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_telemetry_on_standard_output_has_it_for_itself(tmp_path, capsys, options):
+    write_recording(tmp_path / "in.wav", 8000)
+    path = write_toml(tmp_path, realtime=False)
+    assert main(["run", "--config", str(path), "--telemetry-file", "-", *options]) == 0
+    done = capsys.readouterr()
+    assert {json.loads(line)["type"] for line in done.out.splitlines()} <= {"telemetry", "event"}
+    assert done.out
+    assert ("end of input" in done.err) or ('"reason"' in done.err)
+
+
 def test_start_to_first_block_without_the_network_needs_no_onnxruntime(tmp_path):
     write_recording(tmp_path / "in.wav", 1000)
     path = write_toml(tmp_path, realtime=False)

@@ -148,6 +148,8 @@ def missing_card(device: str, proc: Path = PROC_ASOUND) -> str:
 
 
 def _missing(device: str, proc: Path = PROC_ASOUND) -> str:
+    if card_of(device) == "Loopback":
+        return f'there is no loopback card ("{device}"); `edge loopback --setup` makes one where the kernel can'
     cards = known_cards(proc)
     have = f"this machine has {', '.join(cards)}" if cards else "this machine has no sound card"
     return f'there is no ALSA device "{device}" ({have}); plug it in, or take a name that `edge devices` lists'

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
+import sys
 from typing import TYPE_CHECKING, Any
 
 from edge.cli.common import plain_warnings, positive_seconds, print_json, say_when_compiling
 from edge.console import say
+from edge.errors import AudioFileError, DeviceError
 
 if TYPE_CHECKING:
+    from edge.config.schema import Config
     from edge.telemetry.events import Event
     from edge.telemetry.snapshot import Snapshot
 
@@ -54,12 +58,30 @@ def run(args: argparse.Namespace) -> int:
         wait_device_s=wait_s,
         notifier=notifier,
     )
-    summary = runtime.run()
-    if args.json:
-        print_json(summary.as_dict())
-    else:
-        print(summary.as_text())
+    try:
+        summary = runtime.run()
+    except DeviceError as error:
+        raise type(error)(f"{error}; `edge doctor --config {args.config}` checks the rest") from error
+    except AudioFileError as error:
+        raise AudioFileError(f"{error}{_just_the_microphones(config)}") from error
+    # standard output belongs to the telemetry then
+    with contextlib.redirect_stdout(sys.stderr if args.telemetry_file == "-" else sys.stdout):
+        if args.json:
+            print_json(summary.as_dict())
+        else:
+            print(summary.as_text())
     return 0
+
+
+def _just_the_microphones(config: Config) -> str:
+    """What to do about an input file that has the microphones and not the rest of the captured channels, or ""."""
+    from edge.audio.wav_source import read_header
+
+    mics = len(config.array.positions_m)
+    header = read_header(config.input.path) if config.input.kind == "file" else None
+    if not header or header[0] != mics or mics == len(config.array.roles):
+        return ""
+    return f'; for a file of just the microphones set array.roles = "{"M" * mics}", or use edge enhance, which takes it'
 
 
 class VerboseLine:
