@@ -8,6 +8,7 @@ import pytest
 import soundfile
 from live_parts import RATE_HZ, live_config, recording, write_recording, write_toml
 
+from edge.cli.enhance import _estimate
 from edge.cli.main import main
 from edge.config import config_from_dict
 from edge.errors import AudioFileError
@@ -175,6 +176,24 @@ def test_one_channel_of_many_is_what_the_same_mono_file_gives(tmp_path, capsys):
     np.testing.assert_array_equal(soundfile.read(tmp_path / "a.wav")[0], soundfile.read(tmp_path / "b.wav")[0])
 
 
+def test_the_beam_alone_has_no_estimate_of_the_listen_output(tmp_path, capsys):
+    from edge.demo.bundled import MIX
+
+    board = ["--board", "respeaker_4mic_square", "--azimuth", "40"]
+    assert enhance(MIX, tmp_path / "o.wav", *board, "--output", "asr", "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["snr_in_db"] is not None
+    assert report["snr_out_db"] is None
+    assert enhance(MIX, tmp_path / "o.wav", *board, "--output", "asr") == 0
+    said = capsys.readouterr().out
+    assert "dB in\n" in said
+    assert "(listen)" not in said
+
+
+def test_an_estimate_at_its_limit_is_told_as_a_bound():
+    assert (_estimate(39.96), _estimate(40.0)) == ("40.0", ">= 40")
+
+
 def test_a_mono_file_leaves_the_array_of_the_configuration_out(tmp_path, capsys):
     path = write_recording(tmp_path / "mono.wav", 4000, channels=1)
     assert enhance(path, tmp_path / "o.wav", "--config", write_toml(tmp_path), "--json") == 0
@@ -245,8 +264,10 @@ def test_an_existing_output_is_replaced_and_keeps_usual_rights(tmp_path):
         (["in.wav", "o.mp3", "--config", "edge.toml"], 2, [".wav or .flac"]),
         (["in.wav", "folder.wav", "--config", "edge.toml"], 2, ["is a folder"]),
         (["in.wav", "o.wav", "--config", "none.toml"], 3, ["no such configuration"]),
-        (["in.wav", "o.wav", "--config", "edge.toml", "--azimuth", "nan"], 3, ["azimuth_deg"]),
-        (["in.wav", "o.wav", "--config", "edge.toml", "--floor-db", "3"], 3, ["floor_db"]),
+        (["in.wav", "o.wav", "--config", "edge.toml", "--azimuth", "nan"], 3, ["--azimuth"]),
+        (["in.wav", "o.wav", "--config", "edge.toml", "--floor-db", "3"], 3, ["--floor-db"]),
+        (["in.wav", "o.wav", "--config", "edge.toml", "--azimuth", "400"], 3, ["edge: --azimuth: got 400.0"]),
+        (["in.wav", "o.wav", "--board", "respeaker_4mic_square", "--elevation", "91"], 3, ["edge: --elevation: got"]),
         (["mono.wav", "o.wav", "--azimuth", "3"], 2, ["1 channel", "no direction"]),
         (["mono.wav", "o.wav", "--beamformer", "mvdr"], 2, ["1 channel", "nothing to beamform"]),
         (["mono.wav", "o.wav", "--model", "none"], 5, ["'none' is not known"]),

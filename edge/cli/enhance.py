@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge.cli.common import add_config_or_board, config_of, plain_warnings, print_json, say_when_compiling
 from edge.console import say
-from edge.errors import AudioFileError, UsageError
+from edge.errors import AudioFileError, ConfigError, UsageError
 from edge.kinds import BEAMFORMER_KINDS, MASK_KINDS
 
 if TYPE_CHECKING:
@@ -104,6 +104,8 @@ def run(args: argparse.Namespace) -> int:
         "wall_s": time.perf_counter() - started_s,
         **enhancer.report(),
     }
+    if "listen" not in config.output.channels:
+        report["snr_out_db"] = None  # the estimate is that of the listen output, which nobody gets here
     if args.json:
         print_json(report)
     else:
@@ -133,7 +135,10 @@ def _config(args: argparse.Namespace, channels: int) -> Config:
             f"{args.input} has {channels} channels; name the array with --config or --board, or take one channel of it "
             "with --channel 1"
         )
-    config = config_of(args, overrides, {"output": {"kind": "null"}})
+    try:
+        config = config_of(args, overrides, {"output": {"kind": "null"}})
+    except ConfigError as error:
+        raise _naming_options(error, args) from None
     roles, mics = config.array.roles, len(config.array.positions_m)
     if channels == len(roles):
         return config
@@ -151,6 +156,21 @@ def _config(args: argparse.Namespace, channels: int) -> Config:
         f"{args.input} has {channels} channels, but the array of {named} captures {len(roles)} (roles {roles}); "
         "give the configuration or board that recorded it, or take one channel of it with --channel 1"
     )
+
+
+def _naming_options(error: ConfigError, args: argparse.Namespace) -> ConfigError:
+    """The same error with options called by their names, and without the name of a file that is not to blame."""
+    options = {
+        "beamformer.azimuth_deg: ": ("--azimuth: ", args.azimuth),
+        "beamformer.elevation_deg: ": ("--elevation: ", args.elevation),
+        "mask.floor_db: ": ("--floor-db: ", args.floor_db),
+    }
+    problems, blamed = [], ""
+    for problem in error.problems:
+        key = next((key for key, (_, value) in options.items() if problem.startswith(key) and value is not None), "")
+        problems.append(problem.replace(key, options[key][0], 1) if key else problem)
+        blamed = blamed if key else error.source
+    return ConfigError(problems, blamed)
 
 
 def _write(source: WavSource, enhancer: Any, target_path: Path, outputs: int, channel: int | None) -> None:
@@ -222,6 +242,12 @@ def _progress(source: WavSource) -> Iterator[Any]:
         yield lambda frames: bar.update(frames / source.rate_hz)
 
 
+def _estimate(snr_db: float) -> str:
+    from edge.snr import ESTIMATE_MAX_DB
+
+    return f"{snr_db:.1f}" if snr_db < ESTIMATE_MAX_DB else f">= {ESTIMATE_MAX_DB:.0f}"
+
+
 def _print(report: dict[str, Any]) -> None:
     hop = report["hop_ms"]
     seconds = report["hops"] * report["deadline_ms"] / 1000.0
@@ -229,8 +255,10 @@ def _print(report: dict[str, Any]) -> None:
     steered = report["beamformer"] != "none"
     beam = f"{report['beamformer']} towards {report['azimuth_deg']:g} deg" if steered else "no beamformer"
     print(f"  {beam}, mask {report['mask']}" + (f" ({report['model']})" if report["model"] else ""))
-    if report["snr_in_db"] is not None:
-        print(f"  SNR estimate {report['snr_in_db']:.1f} dB in, {report['snr_out_db']:.1f} dB out (listen)")
+    snr = [(report["snr_in_db"], "in"), (report["snr_out_db"], "out (listen)")]
+    told = ", ".join(f"{_estimate(value)} dB {where}" for value, where in snr if value is not None)
+    if told:
+        print(f"  SNR estimate {told}")
     levels = ", ".join(f"{level:.1f}" for level in report["level_in_dbfs"])
     print(f"  level in {levels} dBFS, out " + ", ".join(f"{level:.1f}" for level in report["level_out_dbfs"]))
     print(f"  {hop['p50']:.3f} ms per hop of {report['deadline_ms']:g} ms (p99 {hop['p99']:.3f})", end="")

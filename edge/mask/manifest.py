@@ -130,8 +130,10 @@ def load_manifest(path: Path, profile: Profile) -> Manifest:
     for key, wanted in expected.items():
         found = read.value(type(wanted), key)
         if found != wanted:
+            of_profile = f"profile {profile.name} has {key} {wanted}"
+            here = f"this run uses profile {wanted}" if key == "profile" else of_profile
             raise ModelError(
-                f"model {path} is made for {key} {found}, but profile {profile.name} has {key} {wanted}; "
+                f"model {path} is made for {key} {found}, but {here}; "
                 'choose a model of this profile or mask.model = "auto"'
             )
     centres = read.value(list, "features", "band_centre_bins")
