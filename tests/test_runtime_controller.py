@@ -84,6 +84,22 @@ def test_a_look_direction_outlives_a_change_of_beamformer():
     assert abs(pipeline._beamformer.target_re - reference._beamformer.target_re).max() < 1e-6
 
 
+def test_commands_that_were_carried_out_are_told_and_refused_ones_and_own_reloads_are_not():
+    told = []
+    config = live_config()
+    source = ArraySource(recording(4 * HOP), lambda index: None)
+    loop = AudioLoop(source, ArraySink(2), Chain(config))
+    controller = LiveController(config, loop, lambda: config, Seconds(), lambda *done: told.append(done))
+    result = controller.command("bypass", {"enabled": True})
+    with pytest.raises(EdgeError):
+        controller.command("bypass", {"enabled": 7})
+    controller.reload()
+    assert told == [("bypass", result)]
+    controller.command("reload", {})
+    assert told[1][0] == "reload"
+    assert told[1][1]["changed"] == []
+
+
 def test_reset_forgets_but_keeps_settings():
     pipeline = Daemon(live_config()).run_with(("look", {"azimuth_deg": 10.0}), ("reset", {}))
     assert pipeline.azimuth_deg == 10.0

@@ -42,7 +42,8 @@ class LiveController:
     """Implements edge.telemetry.control.Controller for one audio loop.
 
     `config` is what is in force: the file, and what commands have changed since. `reread` reads the file again; None
-    where the configuration did not come from one. clock: seconds, for the limit on expensive commands.
+    where the configuration did not come from one. clock: seconds, for the limit on expensive commands. done: told of
+    each command() that was carried out, with its name and result, on the thread that called it.
     """
 
     def __init__(
@@ -51,8 +52,10 @@ class LiveController:
         loop: AudioLoop,
         reread: Callable[[], Config] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        done: Callable[[str, dict[str, Any]], None] = lambda name, result: None,
     ) -> None:
         self.config = config
+        self._done = done
         self._loop = loop
         self._chain = loop.chain
         self._chain.set_pause(_pause)
@@ -65,6 +68,11 @@ class LiveController:
 
     def command(self, name: str, payload: dict[str, Any]) -> dict[str, Any]:
         """See Controller.command. Raises EdgeError with one sentence; then nothing has changed."""
+        result = self._carry_out(name, payload)
+        self._done(name, result)
+        return result
+
+    def _carry_out(self, name: str, payload: dict[str, Any]) -> dict[str, Any]:
         carry_out: dict[str, Callable[..., dict[str, Any] | None]] = {
             "look": self._look,
             "gain_floor": self._gain_floor,
@@ -105,7 +113,7 @@ class LiveController:
 
         Returns what is in force, `changed` (keys now in force) and `restart_needed` (keys that wait for a restart).
         """
-        return self.command("reload", {})
+        return self._carry_out("reload", {})
 
     # ---- one method per command, arguments already checked ----
 

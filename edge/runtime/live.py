@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from edge.audio.base import Sink, Source
 from edge.audio.factory import make_sink, make_source
@@ -20,6 +21,7 @@ from edge.profiles import PROFILES
 from edge.runtime import realtime
 from edge.runtime.chain import Chain
 from edge.runtime.collect import SnapshotMaker
+from edge.runtime.command_log import CommandLog, reload_event
 from edge.runtime.controller import LiveController
 from edge.runtime.footprint import release_compiler
 from edge.runtime.loop import AudioLoop
@@ -75,7 +77,8 @@ class LiveRuntime:
         profile = PROFILES[config.profile]
         limit = None if duration_s is None else max(1, math.ceil(duration_s * profile.rate_hz / profile.hop_samples))
         self.loop = AudioLoop(source or make_source(config), sink or make_sink(config), Chain(config), limit)
-        self.controller = LiveController(config, self.loop, reread)
+        self._command_log = CommandLog(warn)
+        self.controller = LiveController(config, self.loop, reread, done=self._command_done)
         self._transports = [*open_transports(config.telemetry, self.controller, self._warn, telemetry_file)]
         self._transports += transports
         self._interval_s = config.telemetry.interval_s
@@ -241,15 +244,18 @@ class LiveRuntime:
         except Exception as error:  # whatever a file can hold must not end the audio
             reason = str(error) if isinstance(error, EdgeError) else f"{type(error).__name__}: {error}"
             sentence = f"reload failed, the old configuration goes on: {reason}"
-            details: dict[str, object] = {"ok": False}
+            details: dict[str, Any] = {"ok": False}
         else:
-            sentence = "configuration reloaded: " + (", ".join(now["changed"]) or "nothing") + " changed"
-            if now["restart_needed"]:
-                sentence += f"; restart for {', '.join(now['restart_needed'])}"
-            details = {"ok": True, "changed": now["changed"], "restart_needed": now["restart_needed"]}
+            sentence, details = reload_event(now)
         self._say(sentence)
         self._telemetry.event("reload", " ".join(sentence.split()), details)
         self._notifier.ready(self._status())
+
+    def _command_done(self, name: str, result: dict[str, Any]) -> None:
+        """Whoever sent it has the answer; the journal, and others on the broker, learn of it here."""
+        self._command_log.done(name, result)
+        if name == "reload":
+            self._telemetry.event("reload", *reload_event(result))
 
     def _status(self) -> str:
         pipeline, mode = self.loop.chain.pipeline, self.loop.chain.mode

@@ -5,11 +5,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from live_parts import write_recording, write_toml
 from mqtt_parts import MOSQUITTO, Mosquitto, Observer
 from telemetry_samples import wait_until
+
+from edge.runtime.controller import EXPENSIVE_EVERY_S
 
 pytestmark = [
     pytest.mark.integration,
@@ -64,6 +67,14 @@ def test_a_life_with_commands_an_outage_and_an_end(tmp_path, broker, daemon):
     assert replies["gain_floor"]["ok"] is False
     assert "-120 to 0" in replies["gain_floor"]["error"]
 
+    # the file still has the direction and the mask of the start
+    time.sleep(EXPENSIVE_EVERY_S + 0.1)  # since the mask
+    publish("edge/array/command/reload", "{}", qos=1)
+    event = observer.wait_for("edge/array/event", lambda p: p["kind"] == "reload")
+    assert event["details"]["ok"] is True
+    assert "beamformer.azimuth_deg" in event["details"]["changed"]
+    observer.wait_for("edge/array/telemetry", lambda p: p["azimuth_deg"] == 0.0 and p["sequence"] > steered["sequence"])
+
     broker.kill()
     before = len(written(tmp_path))
     wait_until(lambda: len(written(tmp_path)) >= before + 4, 30, "telemetry going on in the file")
@@ -79,6 +90,11 @@ def test_a_life_with_commands_an_outage_and_an_end(tmp_path, broker, daemon):
     daemon.send_signal(signal.SIGTERM)
     out, err = daemon.communicate(timeout=30)
     assert daemon.returncode == 0, err
+    assert [line for line in err.splitlines() if line.endswith("(by MQTT)")] == [
+        "edge: look direction azimuth 60 degrees, elevation 0 degrees (by MQTT)",
+        "edge: mask bypass (by MQTT)",
+        "edge: configuration reloaded: beamformer.azimuth_deg, mask.kind changed (by MQTT)",
+    ]
     assert json.loads(out)["reason"] == "SIGTERM"
     back.wait_for("edge/array/status", lambda p: p["state"] == "offline")
     late = Observer(broker.port)

@@ -1,0 +1,60 @@
+"""What commands from outside leave in the journal: one line each, and few lines however many there are."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from typing import Any
+
+BURST_LINES = 5
+REFILL_S = 10.0
+"""five lines at once, then one in this time: a slider that is dragged, or a flood, does not fill the journal"""
+
+_SENTENCES = {
+    "look": "look direction azimuth {azimuth_deg:g} degrees, elevation {elevation_deg:g} degrees",
+    "gain_floor": "gain floor {gain_floor_db:g} dB",
+    "mask": "mask {mask}",
+    "beamformer": "beamformer {beamformer}",
+    "reset": "adaptive state reset",
+}
+
+
+class CommandLog:
+    """Says which commands were carried out. say: gets one sentence; clock: seconds. Not for the audio thread."""
+
+    def __init__(self, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self._say = say
+        self._clock = clock
+        self._lines = float(BURST_LINES)
+        self._at_s = clock()
+        self._left_out = 0
+
+    def done(self, name: str, result: dict[str, Any]) -> None:
+        """`result` is what the controller returned for command `name`."""
+        now_s = self._clock()
+        self._lines = min(self._lines + (now_s - self._at_s) / REFILL_S, BURST_LINES)
+        self._at_s = now_s
+        if self._lines < 1.0:
+            self._left_out += 1
+            return
+        self._lines -= 1.0
+        before = f"; {self._left_out} before it are not shown" if self._left_out else ""
+        self._left_out = 0
+        with contextlib.suppress(OSError):  # standard error is gone: the command was carried out all the same
+            self._say(f"{_sentence(name, result)} (by MQTT{before})")
+
+
+def _sentence(name: str, result: dict[str, Any]) -> str:
+    if name == "bypass":
+        return "bypass on" if result["bypass"] else "bypass off"
+    return reload_event(result)[0] if name == "reload" else _SENTENCES[name].format(**result)
+
+
+def reload_event(result: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Sentence and details about a successful reload, from what the controller returned for it."""
+    changed, waiting = result["changed"], result["restart_needed"]
+    sentence = f"configuration reloaded: {', '.join(changed) or 'nothing'} changed"
+    if waiting:
+        sentence += f"; restart for {', '.join(waiting)}"
+    return sentence, {"ok": True, "changed": changed, "restart_needed": waiting}
