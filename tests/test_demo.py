@@ -1,6 +1,7 @@
 """The bundled scene, the demo's configuration and meter, and a short demo through the live runtime."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import soundfile
+from mqtt_parts import MOSQUITTO, Mosquitto
 from telemetry_samples import make_snapshot
 
 from edge.demo import meter
@@ -99,6 +101,7 @@ def test_demo_configuration_puts_the_scene_in_place(tmp_path):
     assert config.output.channels == ("listen", "asr")
     assert (config.beamformer.kind, config.beamformer.azimuth_deg) == ("mvdr", 40.0)
     assert config.telemetry.mqtt.enabled
+    assert config.telemetry.device_name == f"demo-{os.getpid()}"
 
 
 def test_demo_keeps_what_a_file_says_of_the_processing(tmp_path):
@@ -196,7 +199,9 @@ def test_short_demo_without_a_broker_measures_what_came_out(tmp_path, monkeypatc
     said = []
     config = demo_config(SCENE, tmp_path / "out.wav", _wiener_config(tmp_path), loop=False)
     live = run_live(config, tmp_path, 3.0, False, said.append)
-    report = make_report(SCENE, config, live, tmp_path / "out.wav")
+    steps = []
+    report = make_report(SCENE, config, live, tmp_path / "out.wav", tell=steps.append)
+    assert len(steps) == 4
     summary = report.summary
     assert live.summary.hops == 375
     assert live.hop_ms.shape == (375,)
@@ -212,6 +217,9 @@ def test_short_demo_without_a_broker_measures_what_came_out(tmp_path, monkeypatc
     text = as_text(summary)
     assert "SNR, dB (true)" in text
     assert "of 375 late" in text
+    heads, snr = (next(line for line in text.splitlines() if word in line) for word in ("gain (listen)", "SNR, dB"))
+    assert len(heads) == len(snr)
+    assert snr.endswith(f"{summary['gain']['snr_db']:+.2f}")
     draw(tmp_path / "demo.png", SCENE, config, live, report)
     assert (tmp_path / "demo.png").read_bytes()[:4] == b"\x89PNG"
 
@@ -278,6 +286,26 @@ def test_demo_from_the_command_line_with_telemetry_and_json(tmp_path):
 
 
 @pytest.mark.integration
+@pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed")
+def test_demo_beside_a_broker_that_refuses_it_starts_its_own(tmp_path):
+    pytest.importorskip("amqtt")
+    refusing, said = Mosquitto(tmp_path, "allow_anonymous false"), []
+    try:
+        config = demo_config(SCENE, tmp_path / "out.wav", _wiener_config(tmp_path), loop=False)
+        mqtt = replace(config.telemetry.mqtt, port=refusing.port)
+        config = replace(config, telemetry=replace(config.telemetry, mqtt=mqtt))
+        live = run_live(config, tmp_path, 2.0, False, said.append)
+    finally:
+        refusing.kill()
+    assert live.broker == "embedded"
+    assert live.telemetry
+    (note,) = [note for note in live.notes if "broker" in note]
+    assert f"127.0.0.1:{refusing.port} refused the connection" in note
+    assert note.endswith("the demo starts a broker of its own instead")
+    assert note in said
+
+
+@pytest.mark.integration
 def test_interrupt_ends_the_demo_early_with_results(tmp_path):
     pytest.importorskip("amqtt")
     config = _wiener_config(tmp_path)
@@ -293,6 +321,7 @@ def test_interrupt_ends_the_demo_early_with_results(tmp_path):
         printed, _ = demo.communicate(timeout=60)
     assert demo.returncode == 0
     assert "(SIGINT)" in printed
+    assert "next: edge enhance" in printed
     assert 0.0 < json.loads((out / "summary.json").read_text())["seconds"] < 26.0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -24,7 +25,7 @@ from edge.errors import TelemetryError
 from edge.runtime.live import LiveRuntime
 from edge.runtime.summary import RunSummary
 
-DEVICE = "demo"
+PROBE_TIMEOUT_S = 2.0
 TELEMETRY_INTERVAL_S = 0.5
 METER_STOP_S = 5.0
 
@@ -67,7 +68,7 @@ def demo_config(scene: Scene, out_wav: Path, file: Path | None, loop: bool) -> C
         ),
         telemetry=dataclasses.replace(
             config.telemetry,
-            device_name=DEVICE,
+            device_name=f"demo-{os.getpid()}",  # two demos on one broker must not throw each other out
             interval_s=TELEMETRY_INTERVAL_S,
             mqtt=MqttConfig(enabled=True, port=mqtt.port, topic_prefix=mqtt.topic_prefix),
         ),
@@ -83,6 +84,11 @@ def run_live(config: Config, folder: Path, duration_s: float, draw: bool, say: C
     with contextlib.ExitStack() as stack:
         try:
             broker = stack.enter_context(EmbeddedBroker(mqtt.port))
+            if not broker.embedded and (refused := _refused(config)):
+                notes.append(f"{refused}; or leave it as it is: the demo starts a broker of its own instead")
+                broker = stack.enter_context(EmbeddedBroker())
+                telemetry = dataclasses.replace(config.telemetry, mqtt=dataclasses.replace(mqtt, port=broker.port))
+                config = dataclasses.replace(config, telemetry=telemetry)
             told = "embedded" if broker.embedded else f"found at {mqtt.host}:{mqtt.port}"
         except TelemetryError as error:
             told = f"none: {error}"
@@ -93,9 +99,8 @@ def run_live(config: Config, folder: Path, duration_s: float, draw: bool, say: C
         if config.telemetry.mqtt.enabled:
             stack.enter_context(_meter(config, log, draw, duration_s))
         summary = runtime.run()
-    if draw:
-        for note in notes:
-            say(note)
+    for note in notes:  # those of the runtime are among them only where the meter drew
+        say(note)
     durations_ns, _ = runtime.loop.clock.since(0)
     lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
     messages = [json.loads(line) for line in lines]
@@ -106,6 +111,17 @@ def run_live(config: Config, folder: Path, duration_s: float, draw: bool, say: C
         broker=told,
         notes=notes,
     )
+
+
+def _refused(config: Config) -> str:
+    """Why what listens on the port is no broker for the demo, in one sentence; empty if it is one."""
+    from edge.telemetry.connection import probe_broker
+
+    try:
+        probe_broker(config.telemetry, PROBE_TIMEOUT_S)
+    except TelemetryError as error:
+        return str(error)
+    return ""
 
 
 @contextlib.contextmanager
