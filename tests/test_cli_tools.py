@@ -47,6 +47,11 @@ def test_bench_on_a_configuration_in_words(tmp_path, capsys):
         assert words in text
 
 
+def test_bench_counts_one_microphone_in_the_singular(capsys):
+    assert main(["bench", "--mics", "1", "--seconds", "0.1", "--mask", "bypass"]) == 0
+    assert capsys.readouterr().out.startswith("1 microphone, none, bypass, ")
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [(["--mics", "0"], "from 1 to 32"), (["--config", "x.toml", "--mics", "2"], "leave out --mics")],

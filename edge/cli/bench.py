@@ -64,9 +64,10 @@ def run(args: argparse.Namespace) -> int:
 def as_text(result: dict[str, Any]) -> str:
     """A result of edge.bench.measure as a table."""
     precision = f" {result['precision']}" if result["precision"] else ""
+    mics = f"{result['mics']} microphone{'s' * (result['mics'] > 1)}"
     names = ("p50", "p95", "p99", "p99_9", "max")
     lines = [
-        f"{result['mics']} microphones, {result['beamformer']}, {result['mask']}{precision}, {result['profile']}: "
+        f"{mics}, {result['beamformer']}, {result['mask']}{precision}, {result['profile']}: "
         f"{result['hops']} hops of {result['deadline_ms']:g} ms",
         f"{'time per hop, ms':<18}" + "".join(f"{name.replace('_', '.'):>9}" for name in names),
     ]
