@@ -12,6 +12,10 @@ from edge.cli.common import plain_warnings, positive_seconds, say_when_compiling
 from edge.console import say
 from edge.errors import EdgeError, UsageError
 
+NEXT = """\
+next: edge enhance YOUR.wav clean.wav    a recording of your own
+      edge doctor                        what this machine has for live use"""
+
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = subparsers.add_parser(
@@ -56,7 +60,6 @@ def run(args: argparse.Namespace) -> int:
     if not draw:
         say(f"playing {seconds:.0f} s in real time through {config.beamformer.kind} and {config.mask.kind}")
     live = run_live(config, args.out, seconds, draw, say)
-    say("measuring what came out")
     return _results(args, scene, config, live, out_wav)
 
 
@@ -65,7 +68,7 @@ def _results(args: argparse.Namespace, scene: Any, config: Any, live: Any, out_w
 
     from edge.demo import report as reports
 
-    report = reports.make_report(scene, config, live, out_wav)
+    report = reports.make_report(scene, config, live, out_wav, tell=say)
     soundfile.write(args.out / "noisy.wav", report.noisy, scene.rate_hz, subtype="PCM_16")
     (args.out / "summary.json").write_text(json.dumps(report.summary, indent=2) + "\n", encoding="utf-8")
     written = ["out.wav (listen, asr)", "noisy.wav (microphone 1)", "summary.json", "telemetry.jsonl"]
@@ -80,6 +83,7 @@ def _results(args: argparse.Namespace, scene: Any, config: Any, live: Any, out_w
         print(json.dumps(report.summary, indent=2))
     else:
         print(f"\n{reports.as_text(report.summary)}\n\nwritten to {args.out}:\n  " + "\n  ".join(written))
+        print(f"\n{NEXT}")
     return EdgeError.exit_code if live.summary.hops == 0 else 0
 
 

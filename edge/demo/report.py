@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ F32 = NDArray[np.float32]
 
 METRICS = ("snr_db", "pesq_wb", "estoi", "si_sdr_db", "dnsmos_sig", "dnsmos_bak", "dnsmos_ovrl")
 SIGNALS = ("noisy", "listen", "asr")
+_SIGNAL_NAMES = {"noisy": "the noisy microphone", "listen": "listen", "asr": "asr"}
 _NAMES = {
     "snr_db": "SNR, dB (true)",
     "pesq_wb": "PESQ-WB",
@@ -48,24 +50,30 @@ class Report:
     """beamformer weights in use at the end, complex64 (mics, bins)"""
 
 
-def make_report(scene: Scene, config: Config, live: LiveResult, out_wav: Path) -> Report:
+def make_report(
+    scene: Scene, config: Config, live: LiveResult, out_wav: Path, tell: Callable[[str], None] = lambda step: None
+) -> Report:
     """Measure out.wav against the scene, at most over its first pass, and follow speech and noise through the chain.
 
     The live run is repeated offline by shadow filtering (edge.quality.shadow): that gives the true SNR of the outputs,
-    and whether the live output was what the pipeline gives offline.
+    and whether the live output was what the pipeline gives offline. `tell` hears of each step as it begins.
     """
     out = soundfile.read(out_wav, dtype="float32", always_2d=True)[0]
     pipeline = build_pipeline(config)
     delay = pipeline.latency_samples
     n = max(min(round(live.summary.seconds * scene.rate_hz), scene.samples, len(out) - delay), 0)
     parts = {"speech": scene.speech[:n], "noise": scene.noise[:n]}
+    tell("measuring what came out, about 20 s for the whole scene: the true SNR")
     shadow = run_with_components(pipeline, parts)
     live_out = out[delay : delay + n]
     noisy = (parts["speech"] + parts["noise"])[:, 0]
     signals = {"noisy": noisy, "listen": live_out[:, 0], "asr": live_out[:, 1]}
     enhanced = _reference(scene, config)[:n]
     references = {"noisy": scene.reference[:n, 0], "listen": enhanced, "asr": enhanced}
-    scores = {name: _scores(name, scene, references[name], signals[name], shadow, parts) for name in SIGNALS}
+    scores = {}
+    for name in SIGNALS:
+        tell(f"measuring PESQ, ESTOI, SI-SDR and DNSMOS of {_SIGNAL_NAMES[name]}")
+        scores[name] = _scores(name, scene, references[name], signals[name], shadow, parts)
     difference = float(np.max(np.abs(live_out - shadow.output), initial=0.0))
     summary = {
         "seconds": round(live.summary.seconds, 2),
@@ -158,12 +166,12 @@ def as_text(summary: dict[str, Any]) -> str:
         f"{summary['seconds']:.1f} s on {summary['microphones']} microphones: {summary['profile']} profile, "
         f"{summary['beamformer']}, {summary['mask']} ({summary['ended']})",
         "",
-        f"{'':<20}{'noisy mic':>11}{'listen':>11}{'asr':>11}{'gain':>11}",
+        f"{'':<20}{'noisy mic':>11}{'listen':>11}{'asr':>11}{'gain (listen)':>15}",
     ]
     for metric in METRICS:
         cells = "".join(_cell(scores[name][metric], 11) for name in SIGNALS)
         noisy, listen = scores["noisy"][metric], scores["listen"][metric]
-        gain = f"{listen - noisy:+11.2f}" if noisy is not None and listen is not None else f"{'':>11}"
+        gain = f"{listen - noisy:+15.2f}" if noisy is not None and listen is not None else ""
         lines.append(f"{_NAMES[metric]:<20}{cells}{gain}")
     lines += ["", *(f"  - {what}: {why}" for what, why in _grouped(summary["why_missing"]).items())]
     hop = run["hop_ms"]
