@@ -15,6 +15,8 @@ from telemetry_samples import make_snapshot
 
 from edge.cli.main import main
 from edge.cli.run import VerboseLine
+from edge.config import load_config
+from edge.resources import data_folder
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="POSIX signals")
 
@@ -144,6 +146,22 @@ def test_duration_verbose_and_text_summary(tmp_path, capsys):
     assert "duration reached" in done.out
     assert "whole hop" in done.out
     assert "SNR in, out" in done.err
+
+
+def test_the_example_from_file_to_file_runs(tmp_path, capsys):
+    example = data_folder("firmware_config") / "examples" / "file.toml"
+    text = example.read_text()
+    out = load_config(example).output.path
+    assert text.count(f'"{out}"') == 1
+    # the same beside the original's paths, and into a folder of the test
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "edge").symlink_to(example.parents[2] / "edge")
+    path = tmp_path / "a" / "b" / "file.toml"
+    path.write_text(text.replace(out, str(tmp_path / "out.wav")))
+    assert main(["run", "--config", str(path), "--duration", "2", "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["hops"], summary["reason"]) == (250, "duration reached")
+    assert soundfile.info(tmp_path / "out.wav").channels == 2
 
 
 def test_verbose_shows_the_first_microphone_not_the_first_channel(capsys):
