@@ -145,8 +145,6 @@ def _notes(config: Config, geometry: ArrayGeometry, rate_hz: int) -> list[str]:
         notes.append('beamformer.kind is "none": only the first microphone is heard.')
     input_rate_hz = config.input.rate_hz
     if config.input.kind == "file":
-        from edge.audio.wav_source import read_header
-
         channels, input_rate_hz = read_header(config.input.path) or (len(config.array.roles), rate_hz)
         notes += _wrong_channels(config, channels)
     for side, rate in (("input", input_rate_hz), ("output", config.output.rate_hz)):
@@ -157,6 +155,17 @@ def _notes(config: Config, geometry: ArrayGeometry, rate_hz: int) -> list[str]:
     if mqtt.enabled and not mqtt.tls and mqtt.username and not local:
         notes.append("The MQTT password goes over the network unencrypted: set telemetry.mqtt.tls = true.")
     return notes
+
+
+def read_header(path: str) -> tuple[int, int] | None:
+    """(channels, rate_hz) that a sound file's header tells; None where there is no such file or it cannot be read."""
+    import soundfile
+
+    try:
+        info = soundfile.info(path)
+    except (soundfile.LibsndfileError, OSError):
+        return None
+    return info.channels, info.samplerate
 
 
 def _wrong_channels(config: Config, channels: int) -> list[str]:

@@ -23,15 +23,6 @@ class _Forward(soundfile.SoundFile):
         return False
 
 
-def read_header(path: str | Path) -> tuple[int, int] | None:
-    """(channels, rate_hz) that a sound file's header tells; None where there is no such file or it cannot be read."""
-    try:
-        info = soundfile.info(str(path))
-    except (soundfile.LibsndfileError, OSError):
-        return None
-    return info.channels, info.samplerate
-
-
 class WavSource:
     """Source that reads a sound file. See Source for the attributes; nothing is ever lost, so its counts stay 0.
 

@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _just_the_microphones(config: Config) -> str:
     """What to do about an input file that has the microphones and not the rest of the captured channels, or ""."""
-    from edge.audio.wav_source import read_header
+    from edge.description import read_header
 
     mics = len(config.array.positions_m)
     header = read_header(config.input.path) if config.input.kind == "file" else None
