@@ -230,6 +230,21 @@ def test_files_that_cannot_be_written(tmp_path, name, format, words):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["out.wav", "out.flac"])
+def test_a_second_writer_is_refused_before_anything_is_lost(tmp_path, name):
+    first, second = (WavSink(tmp_path / name, RATE, 2) for _ in range(2))
+    first.open()
+    first.write(noise(500, 2))
+    with pytest.raises(AudioFileError, match=f"{name} is being written by another edge"):
+        second.open()
+    first.close()
+    assert soundfile.info(tmp_path / name).frames == 500
+    second.open()
+    second.write(noise(100, 2))
+    second.close()
+    assert soundfile.info(tmp_path / name).frames == 100
+
+
 def test_no_room_at_all(tmp_path):
     if not Path("/dev/full").exists():
         pytest.skip("no /dev/full here")

@@ -199,6 +199,32 @@ def test_what_cannot_start_is_one_sentence_and_its_exit_code(tmp_path, capsys, c
     assert words in err[0]
 
 
+@pytest.mark.parametrize("change", [lambda path: path.unlink(), lambda path: write_recording(path, 100, channels=3)])
+def test_what_cannot_start_leaves_an_existing_output_as_it_was(tmp_path, capsys, change):
+    config = write_toml(tmp_path)
+    write_recording(tmp_path / "in.wav", 1000)
+    change(tmp_path / "in.wav")
+    (tmp_path / "out.wav").write_bytes(b"old")
+    assert main(["run", "--config", str(config)]) == 6
+    assert (tmp_path / "out.wav").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize(("how", "code"), [("same", 3), ("symlink", 3), ("link", 6)])
+def test_the_input_is_never_written_over(tmp_path, capsys, how, code):
+    source = write_recording(tmp_path / "in.wav", 1000)
+    config = write_toml(tmp_path, realtime=False)
+    before = source.read_bytes()
+    if how == "same":
+        config.write_text(config.read_text().replace("out.wav", "../" + tmp_path.name + "/in.wav"))
+    elif how == "symlink":
+        (tmp_path / "out.wav").symlink_to(source)
+    else:
+        os.link(source, tmp_path / "out.wav")
+    assert main(["run", "--config", str(config)]) == code
+    assert "is both input and output; write to another file" in capsys.readouterr().err
+    assert source.read_bytes() == before
+
+
 def test_a_file_of_just_the_microphones_is_told_what_to_set(tmp_path, capsys):
     write_recording(tmp_path / "in.wav", 1000)
     path = write_toml(tmp_path)

@@ -52,7 +52,8 @@ def make_sink(config: Config) -> Sink:
     if given.kind == "file":
         from edge.audio.wav_sink import WavSink
 
-        sink = WavSink(given.path, given.rate_hz, channels, given.format)
+        reads = config.input.path if config.input.kind == "file" else ""
+        sink = WavSink(given.path, given.rate_hz, channels, given.format, reads)
         if not paces:
             from edge.audio.queued_sink import QueuedSink
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,11 @@ from edge.audio.base import Block
 from edge.audio.riff import LARGEST_DATA_BYTES, wav_header
 from edge.audio.sample_format import Encoder
 from edge.errors import AudioFileError
+
+try:
+    import fcntl
+except ImportError:  # no such locks outside POSIX
+    fcntl = None  # type: ignore[assignment]
 
 HEADER_EVERY_S = 1.0
 _WRITE_ERRORS = (OSError, RuntimeError)
@@ -24,14 +31,18 @@ class WavSink:
     format: S16_LE, S24_3LE, S32_LE or FLOAT_LE (the first two for FLAC). The sizes in a WAV header are brought up to
     date every second, so that what a killed process leaves is a sound file. A full disk never ends a live run: what
     could not be written is counted in dropped_frames, `warning` says so in one sentence, and close() raises that
-    sentence as AudioFileError.
+    sentence as AudioFileError. source_path: the sound file that is being read meanwhile, never written over. The file
+    is locked while it is open, so that a second writer is refused before anything of the first is lost.
     """
 
     underruns = 0
     latency_frames = 0
 
-    def __init__(self, path: str | Path, rate_hz: int, channels: int, format: str = "S16_LE") -> None:
+    def __init__(
+        self, path: str | Path, rate_hz: int, channels: int, format: str = "S16_LE", source_path: str | Path = ""
+    ) -> None:
         self.path = Path(path)
+        self.source_path = source_path
         self.rate_hz = rate_hz
         self.channels = channels
         self.format = format
@@ -48,11 +59,16 @@ class WavSink:
             raise AudioFileError(f"{self.path}: expected a name that ends in .wav or .flac")
         if not self.path.parent.is_dir():
             raise AudioFileError(f"{self.path}: the folder {self.path.parent} does not exist; create it first")
+        with contextlib.suppress(OSError):  # one of them is not there: they are not the same
+            if self.source_path and os.path.samefile(self.path, self.source_path):
+                raise AudioFileError(f"{self.path} is both input and output; write to another file")
         self.dropped_frames = 0
         self.warning = ""
         try:
             self._writer = (_Flac if self._flac else _Wav)(self.path, self.rate_hz, self.channels, self.format)
         except _WRITE_ERRORS as error:
+            if isinstance(error, BlockingIOError):
+                raise AudioFileError(f"{self.path} is being written by another edge; write to another file") from error
             raise AudioFileError(f"{self.path}: cannot be written ({_reason(error)})") from error
 
     def write(self, block: Block) -> None:
@@ -85,6 +101,25 @@ def _reason(error: Exception) -> str:
     return said.strip().rstrip(".")
 
 
+def _open_locked(path: Path) -> int:
+    """Descriptor of an empty file that is ours alone until it is closed. Raises BlockingIOError when another has it."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
+    try:
+        if stat.S_ISREG(os.fstat(file).st_mode):
+            if fcntl is not None:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise
+                except OSError:
+                    pass  # a file system without locks
+            os.ftruncate(file, 0)
+    except OSError:
+        os.close(file)
+        raise
+    return file
+
+
 class _Wav:
     def __init__(self, path: Path, rate_hz: int, channels: int, format: str) -> None:
         self._encode = Encoder(format, channels, 256)
@@ -92,7 +127,7 @@ class _Wav:
         self._channels = channels
         self._data_bytes = 0
         self._header_due = self._every = int(HEADER_EVERY_S * rate_hz) * self._encode.frame_bytes
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        self._file = _open_locked(path)
         try:
             self._head_bytes = len(self._header())
             self._write_at(self._header(), 0)
@@ -136,7 +171,12 @@ class _Flac:
         import soundfile  # only here: a daemon that writes no FLAC does not need it
 
         self._wide = format == "S24_3LE"
-        self._file = soundfile.SoundFile(path, "w", rate_hz, channels, _FLAC_SUBTYPES[format], format="FLAC")
+        self._lock = _open_locked(path)
+        try:
+            self._file = soundfile.SoundFile(path, "w", rate_hz, channels, _FLAC_SUBTYPES[format], format="FLAC")
+        except _WRITE_ERRORS:
+            os.close(self._lock)
+            raise
 
     def write(self, block: Block) -> None:
         # integers made here: libsndfile would scale floats by 32767 and cut instead of rounding
@@ -145,4 +185,7 @@ class _Flac:
         self._file.write(whole.astype(np.int32) << shift)
 
     def close(self) -> None:
-        self._file.close()
+        try:
+            self._file.close()
+        finally:
+            os.close(self._lock)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.boards import load_board
-from edge.config.rules import problems_between_keys
+from edge.config.rules import problems_between_keys, same_file_problems
 from edge.config.schema import Config
 from edge.decoding import Decoder, one_line, read_toml, value_at
 from edge.errors import ConfigError
@@ -64,6 +64,8 @@ def _build(table: Mapping[str, Any], overrides: Mapping[str, Any], source: str, 
     if folder is not None:
         for key in _PATHS[1:]:
             config = _anchor(config, key, from_file, folder)
+    if same := [one_line(text) for text in same_file_problems(config)]:
+        raise ConfigError(same, source)
     return config
 
 

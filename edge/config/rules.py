@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import PurePath
 
@@ -131,6 +132,15 @@ def _output_file(config: Config, given: set[str]) -> Problems:
         yield f'output.path: "{output.path}" is neither .wav nor .flac; expected one of these endings'
     elif suffix == ".flac" and output.format in ("FLOAT_LE", "S32_LE"):
         yield f'output.format: "{output.format}" does not fit into FLAC; expected S16_LE or S24_3LE, or a .wav file'
+
+
+def same_file_problems(config: Config) -> Problems:
+    """Whether a run would write over what it reads. For paths that are anchored, unlike the rules between keys."""
+    source, sink = config.input, config.output
+    if source.kind != "file" or sink.kind != "file" or not source.path or not sink.path:
+        return
+    if os.path.realpath(source.path) == os.path.realpath(sink.path):
+        yield f"output.path: {sink.path} is both input and output; write to another file"
 
 
 def _input_period(config: Config, given: set[str]) -> Problems:
