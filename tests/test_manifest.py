@@ -119,6 +119,15 @@ def test_true_is_no_whole_number(manifest: Path, key: str) -> None:
     assert f"{key} should be a whole number" in sentence(lambda: load_manifest(manifest, PROFILE))
 
 
+def test_a_network_runs_at_least_once_a_window(manifest: Path) -> None:
+    most = PROFILE.window_samples // PROFILE.hop_samples
+    assert load_manifest(changed(manifest, str(most), "run_every_hops"), PROFILE).run_every_hops == most
+    for literal in ("0", "-1", str(most + 1), "1000000000", "1" + "0" * 400):
+        changed(manifest, literal, "run_every_hops")
+        text = sentence(lambda: load_manifest(manifest, PROFILE))
+        assert f"run_every_hops should be from 1 to {most}, the hops in a window" in text
+
+
 def test_a_manifest_nested_too_deeply(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "deep.json"
     path.write_text("[" * 200_000 + "]" * 200_000)

@@ -250,7 +250,7 @@ def put(value: Any, *keys: Any) -> Callable[[dict[str, Any]], None]:
         (put("hearing", "profile"), "made for profile hearing, but this run uses profile assistant; choose"),
         (put(256, "window_samples"), "made for window_samples 256"),
         (put(64, "hop_samples"), "made for hop_samples 64"),
-        (put(0, "run_every_hops"), "run_every_hops should be 1 or more"),
+        (put(0, "run_every_hops"), "run_every_hops should be from 1 to "),
         (put([0, 1, 2], "features", "band_centre_bins"), "a last bin of 256"),
         (put([3, 2], "features", "band_centre_bins"), "rising from 0"),
         (put([0.0], "features", "mean"), "features.mean should be"),

@@ -23,6 +23,7 @@ FORMAT = 1
 _SMALLEST_STD = 1e-30
 """what is divided by it still fits into 32 bits"""
 _LARGEST_WHOLE = 2**127
+_MOST_HOPS = 64
 
 
 @dataclass(frozen=True)
@@ -152,8 +153,10 @@ def load_manifest(path: Path, profile: Profile) -> Manifest:
     if not (math.isfinite(power_floor) and power_floor > 0.0):
         raise read.wrong("features.power_floor", "a positive number that is finite in 32 bits")
     run_every_hops = read.value(int, "run_every_hops")
-    if run_every_hops < 1:
-        raise read.wrong("run_every_hops", "1 or more")
+    # a network that runs less often than once in a window would leave some of the sound unseen
+    most_hops = min(_MOST_HOPS, profile.window_samples // profile.hop_samples)
+    if not 1 <= run_every_hops <= most_hops:
+        raise read.wrong("run_every_hops", f"from 1 to {most_hops}, the hops in a window of profile {profile.name}")
     std = read.numbers(layout.bands, "features", "std")
     if not np.all(std >= _SMALLEST_STD):
         raise read.wrong("features.std", "positive numbers")
