@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 import difflib
 import math
+import stat
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -19,6 +21,8 @@ else:
     import tomli as tomllib
 
 T = TypeVar("T")
+
+MAX_TOML_BYTES = 2**20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,23 +97,40 @@ def fields_of(cls: type) -> list[tuple[dataclasses.Field[Any], Any, tuple[Any, .
 
 def read_toml(path: Path, what: str) -> dict[str, Any]:
     """Parse a TOML file. Raises ConfigError with one sentence if it is missing, unreadable or not TOML."""
+    data = _read_regular_file(path, what)
     try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise ConfigError(f"no such {what}; expected a TOML file", str(path)) from None
-    except IsADirectoryError:
-        raise ConfigError(f"this is a folder; expected a {what} in TOML", str(path)) from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ConfigError(f"cannot read the {what}: {reason}", str(path)) from None
-    try:
-        return tomllib.loads(data.decode("utf-8"))
+        # some editors begin a file with a byte order mark
+        return tomllib.loads(data.removeprefix(codecs.BOM_UTF8).decode("utf-8"))
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"byte {error.start} (line {line}) is not UTF-8; expected TOML in UTF-8", str(path)) from None
+        start = error.start + len(data) - len(error.object)
+        line = data.count(b"\n", 0, start) + 1
+        raise ConfigError(f"byte {start} (line {line}) is not UTF-8; expected TOML in UTF-8", str(path)) from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         detail = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise ConfigError(f"not valid TOML: {detail}", str(path)) from None
+    except ValueError:  # what Python refuses to make a number of
+        raise ConfigError(
+            "a number in it has thousands of digits, which no key takes; write a shorter one", str(path)
+        ) from None
+
+
+def _read_regular_file(path: Path, what: str) -> bytes:
+    """The bytes of a file that has an end. Raises ConfigError with one sentence."""
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            kind = "folder" if stat.S_ISDIR(mode) else "device, pipe or socket"
+            raise ConfigError(f"this is a {kind}; expected a {what} in TOML", str(path))
+        with path.open("rb") as file:
+            data = file.read(MAX_TOML_BYTES + 1)
+    except FileNotFoundError:
+        raise ConfigError(f"no such {what}; expected a TOML file", str(path)) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(f"cannot read the {what}: {reason}", str(path)) from None
+    if len(data) > MAX_TOML_BYTES:
+        raise ConfigError(f"larger than 1 MiB; expected a {what} in TOML of a few KiB", str(path))
+    return data
 
 
 class Decoder:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -120,8 +121,11 @@ def test_defaults_meet_their_own_ranges() -> None:
         (b'profile = "assistant"\nprofile = "hearing"\n', "not valid TOML: "),
         (b"a = " + b"[" * 50000, "not valid TOML: "),
         (b'profile = "assistant"\n\xff\xfe', "byte 22 (line 2) is not UTF-8; expected TOML in UTF-8"),
+        (b'\xef\xbb\xbfprofile = "assistant"\n\xff\xfe', "byte 25 (line 2) is not UTF-8; expected TOML in UTF-8"),
+        (b"[beamformer]\nazimuth_deg = " + b"1" * 5000, "a number in it has thousands of digits"),
+        (b"#" * (2**20 + 1), "larger than 1 MiB; expected a configuration file"),
     ],
-    ids=["syntax", "twice", "deep", "bytes"],
+    ids=["syntax", "twice", "deep", "bytes", "bytes after a mark", "digits", "large"],
 )
 def test_files_that_are_not_toml(tmp_path: Path, content: bytes, expected: str) -> None:
     file = tmp_path / "bad.toml"
@@ -142,6 +146,19 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
         load_config(tmp_path)
     with pytest.raises(ConfigError, match=r"cannot read the configuration file: "):
         load_config(tmp_path / ("x" * 300 + ".toml"))
+
+
+def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "marked.toml"
+    file.write_bytes(b'\xef\xbb\xbfprofile = "hearing"\n')
+    assert load_config(file).profile == "hearing"
+
+
+def test_what_has_no_end_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.toml")
+    for path in ("/dev/zero", tmp_path / "pipe.toml"):
+        with pytest.raises(ConfigError, match=r"this is a device, pipe or socket; expected a configuration file in TO"):
+            load_config(path)
 
 
 def test_nul_in_a_path_is_no_crash() -> None:
