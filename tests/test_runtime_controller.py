@@ -114,6 +114,7 @@ def test_reset_forgets_but_keeps_settings():
         ("look", {"azimuth_deg": True}, ["azimuth_deg", "true"]),
         ("look", {"azimuth_deg": float("nan")}, ["azimuth_deg", "NaN"]),
         ("look", {"azimuth_deg": 0, "elevation_deg": 91}, ["elevation_deg", "91", "-90 to 90"]),
+        ("look", {"azimuth_deg": 10**4000}, ["azimuth_deg is a number of more than 60 digits", "-360 to 360"]),
         ("look", {"azimut_deg": 0}, ["azimut_deg", "azimuth_deg"]),
         ("gain_floor", {"gain_floor_db": 3}, ["gain_floor_db", "-120 to 0"]),
         ("bypass", {"enabled": 1}, ["enabled", "true or false"]),

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from edge.config.schema import Config
-from edge.decoding import keys
+from edge.decoding import keys, show
 from edge.errors import UsageError
 from edge.runtime import realtime
 from edge.runtime.chain import Chain
@@ -207,12 +207,14 @@ def _checked_value(what: str, value: Any, path: str) -> Any:
     if key is None:
         good = isinstance(value, bool)
     elif key.type is float:
-        numeric = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        # compared, not converted: a whole number may have thousands of digits
+        numeric = isinstance(value, (int, float)) and not isinstance(value, bool) and -math.inf < value < math.inf
         good = numeric and all(limit.low <= value <= limit.high for limit in key.constraints)
     else:
         good = isinstance(value, str) and all(value in choice.values for choice in key.constraints)
     if not good:
-        raise UsageError(f"{what} is {json.dumps(value, default=str)}, expected {_expected(path)}")
+        shown = show(value) if isinstance(value, int) else json.dumps(value, default=str)
+        raise UsageError(f"{what} is {shown}, expected {_expected(path)}")
     return float(value) if key is not None and key.type is float else value
 
 
