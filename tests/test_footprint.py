@@ -30,3 +30,23 @@ def test_released_pages_come_back_when_needed() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) > 10.0
+
+
+def test_the_library_leaves_numba_whole_and_the_command_line_loads_it_lean() -> None:
+    library = """
+import numba, numpy as np
+import edge.pipeline
+solve = numba.njit(lambda a: np.linalg.inv(a))
+assert abs(solve(np.eye(2) * 2.0)[0, 0] - 0.5) < 1e-12
+"""
+    command_line = """
+import sys
+from edge.cli.common import say_when_compiling
+say_when_compiling()
+import edge.pipeline
+assert "scipy.linalg" not in sys.modules
+import scipy.linalg
+"""
+    for program in (library, command_line):
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=240)
+        assert done.returncode == 0, done.stderr

@@ -127,6 +127,8 @@ def test_wheel_enhances_outside_the_checkout(site: Path, tmp_path: Path) -> None
 
 LEAN = """
 import json, sys
+from edge.runtime.footprint import load_numba_without_scipy
+load_numba_without_scipy()  # as every command does
 for name in sys.argv[1:]:
     __import__(name)
 print(json.dumps(sorted(sys.modules)))
@@ -161,6 +163,8 @@ def test_imports_stay_lean(module: str) -> None:
 
 RUN_LEAN = """
 import json, sys
+from edge.runtime.footprint import load_numba_without_scipy
+load_numba_without_scipy()  # as every command does
 import numpy as np
 from edge.config import default_config_for_board
 from edge.pipeline import build_pipeline

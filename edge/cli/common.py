@@ -32,6 +32,9 @@ def plain_warnings() -> None:
 
 def say_when_compiling() -> None:
     """One sentence as soon as it turns out that numba's cache is cold; loads numba."""
+    from edge.runtime.footprint import load_numba_without_scipy
+
+    load_numba_without_scipy()
     from edge.kernels import jit
 
     jit.on_first_compile = lambda: say(

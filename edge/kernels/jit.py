@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -17,23 +15,6 @@ on_first_compile: Callable[[], None] | None = None
 """called once, when a kernel had to be compiled and so the others will probably have to be too"""
 
 _warned = False
-
-
-def _load_numba_without_scipy() -> None:
-    """Let numba find no scipy while it sets itself up.
-
-    It imports scipy.linalg to offer BLAS inside kernels. None here uses it, and it costs 0.4 s and 13 MiB.
-    """
-    if "scipy.linalg" in sys.modules or "numba.np.arraymath" in sys.modules:
-        return
-    sys.modules["scipy.linalg"] = None  # type: ignore[assignment]
-    try:
-        importlib.import_module("numba.np.arraymath")
-    finally:
-        del sys.modules["scipy.linalg"]
-
-
-_load_numba_without_scipy()
 
 
 def kernel(signature: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
