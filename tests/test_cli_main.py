@@ -1,5 +1,6 @@
 """The `edge` command itself: quick help, one sentence per error, exit codes."""
 
+import os
 import re
 import signal
 import subprocess
@@ -149,3 +150,27 @@ def test_every_option_is_documented():
         section = text.split(f"## edge {name}\n")[1].split("\n## ")[0]
         options = {option for action in actions for option in action.option_strings if option.startswith("--")}
         assert {option for option in options - {"--help"} if option not in section} == set(), name
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    ("redirection", "code", "words"),
+    [
+        (">&-", 0, ""),
+        ("2>&-", 0, ""),
+        ("<&- >&- 2>&-", 0, ""),
+        (">/dev/full", 1, "edge: standard output cannot be written (No space left on device)\n"),
+    ],
+)
+def test_standard_streams_that_are_closed_or_full(tmp_path, redirection, code, words, unbuffered):
+    if "full" in redirection and not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    (tmp_path / "edge.toml").write_text("[array]\npositions_m = [[0, 0, 0]]\n")
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$0" -m edge check {redirection} "$1"', sys.executable, str(tmp_path / "edge.toml")],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+    )
+    assert (done.returncode, done.stderr) == (code, words)

@@ -225,6 +225,22 @@ def test_the_input_is_never_written_over(tmp_path, capsys, how, code):
     assert source.read_bytes() == before
 
 
+def test_a_reload_signal_before_and_after_the_loop_does_not_end_the_process(tmp_path):
+    write_recording(tmp_path / "in.wav", 1000)
+    config = write_toml(tmp_path, realtime=False)
+    script = (
+        "import os, signal, sys, edge.config as c, edge.runtime.live as live\n"
+        "from edge.cli.main import main\n"
+        "hup = lambda: os.kill(os.getpid(), signal.SIGHUP)\n"
+        "load, runtime_run = c.load_config, live.LiveRuntime.run\n"
+        "c.load_config = lambda *a: (hup(), load(*a))[1]\n"
+        "live.LiveRuntime.run = lambda self: (runtime_run(self), hup())[0]\n"
+        f"sys.exit(main(['run', '--config', {str(config)!r}]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, "end of" in done.stdout) == (0, True), done
+
+
 def test_a_file_of_just_the_microphones_is_told_what_to_set(tmp_path, capsys):
     write_recording(tmp_path / "in.wav", 1000)
     path = write_toml(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -68,10 +69,40 @@ def _prepare_environment() -> None:
 
 def _dispatch(arguments: Sequence[str]) -> int:
     chosen = next((a for a in arguments if not a.startswith("-")), None)
-    args = _parser(chosen).parse_args(arguments)
+    try:
+        args = _parser(chosen).parse_args(arguments)
+    finally:
+        sys.stdout.flush()  # --help and --version end here
     code = importlib.import_module(SUBCOMMANDS[args.subcommand][0]).run(args)
     sys.stdout.flush()
     return int(code or 0)
+
+
+def _open_missing_streams() -> None:
+    """Standard streams that the caller closed (`>&-`) become /dev/null, lowest descriptor first: print and flush need
+    them, and a sound file must not get the descriptor that others take for standard output.
+    """
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull)  # noqa: SIM115
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+
+
+def _discard_standard_output() -> None:
+    """What is left in the buffer goes nowhere, so that the interpreter's own flush at exit does not complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def _standard_output_fails(error: OSError) -> bool:
+    if error.errno == errno.ENOSPC and error.filename is None:
+        return True  # an unbuffered one: sound files that do not fit raise errors of their own
+    try:
+        sys.stdout.flush()  # what could not be written is still in the buffer
+    except OSError:
+        return True
+    return False
 
 
 def _one_sentence(error: BaseException) -> str:
@@ -81,6 +112,7 @@ def _one_sentence(error: BaseException) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand. Returns the exit code; argparse itself exits with 2 on a wrong command line."""
+    _open_missing_streams()
     _prepare_environment()
     debug = os.environ.get("EDGE_DEBUG", "") not in ("", "0")
     try:
@@ -94,12 +126,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("edge: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # whoever read our output has gone; the interpreter's own flush at exit must not complain either
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _discard_standard_output()  # whoever read it has gone
         return EXIT_BROKEN_PIPE
     except Exception as error:
         if debug:
             traceback.print_exc()
+        if isinstance(error, OSError) and _standard_output_fails(error):
+            _discard_standard_output()
+            print(f"edge: standard output cannot be written ({error.strerror or error})", file=sys.stderr)
+            return 1
         print(f"edge: unexpected {_one_sentence(error)} (set EDGE_DEBUG=1 for the traceback)", file=sys.stderr)
         return 1
 

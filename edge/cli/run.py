@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import math
+import signal
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 from edge.cli.common import plain_warnings, positive_seconds, print_json, say_when_compiling
@@ -40,6 +42,9 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> int:
+    if hasattr(signal, "SIGHUP") and threading.current_thread() is threading.main_thread():
+        # a reload asked for while starting or closing, when nobody collects signals, must not end the process
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     plain_warnings()
     say_when_compiling()
     from edge.config import load_config
