@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 
 import numpy as np
 import pytest
@@ -244,6 +245,72 @@ def test_an_existing_output_is_replaced_and_keeps_usual_rights(tmp_path):
     umask = os.umask(0)
     os.umask(umask)
     assert (tmp_path / "o.wav").stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+def test_an_output_that_is_a_link_stays_one(tmp_path):
+    path = write_recording(tmp_path / "in.wav", 500, channels=1)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "o.wav").symlink_to(tmp_path / "elsewhere" / "real.wav")
+    for _ in range(2):  # first to a file that is not there yet
+        assert enhance(path, tmp_path / "o.wav", "--mask", "bypass", "--json") == 0
+        assert (tmp_path / "o.wav").is_symlink()
+        assert soundfile.info(tmp_path / "elsewhere" / "real.wav").frames == 500
+    assert len(list((tmp_path / "elsewhere").iterdir())) == 1
+
+
+def test_the_longest_name_is_taken_and_a_longer_one_is_one_sentence(tmp_path, capsys):
+    path = write_recording(tmp_path / "in.wav", 500, channels=1)
+    assert enhance(path, tmp_path / ("x" * 251 + ".wav"), "--mask", "bypass", "--json") == 0
+    capsys.readouterr()
+    assert enhance(path, tmp_path / ("x" * 300 + ".wav"), "--mask", "bypass") == 6
+    assert "cannot be written (File name too long)" in capsys.readouterr().err
+
+
+def test_only_regular_files_are_written(tmp_path, capsys):
+    path = write_recording(tmp_path / "in.wav", 500, channels=1)
+    os.mkfifo(tmp_path / "pipe.wav")
+    (tmp_path / "device.wav").symlink_to("/dev/null")
+    for name in ("pipe.wav", "device.wav"):
+        assert enhance(path, tmp_path / name, "--mask", "bypass") == 6
+        assert f"{name} is not a regular file" in capsys.readouterr().err
+
+
+def test_a_full_disk_names_the_output_and_leaves_the_old_one(tmp_path, capsys):
+    path = write_recording(tmp_path / "in.wav", 4000, channels=1)
+    (tmp_path / "o.wav").write_bytes(b"old")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3001, hard))
+    try:
+        assert enhance(path, tmp_path / "o.wav", "--mask", "bypass") == 6
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    err = capsys.readouterr().err
+    assert f"edge: {tmp_path / 'o.wav'} was not written: " in err
+    assert ".o-" not in err
+    assert (tmp_path / "o.wav").read_bytes() == b"old"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_file_of_which_nothing_can_be_read_leaves_the_output(tmp_path, capsys):
+    path = tmp_path / "in.flac"
+    soundfile.write(path, recording(20000, 1), RATE_HZ)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:100] + bytes(len(whole) - 100))
+    (tmp_path / "o.wav").write_bytes(b"old")
+    assert enhance(path, tmp_path / "o.wav", "--mask", "bypass") == 6
+    assert "o.wav was not written" in capsys.readouterr().err
+    assert (tmp_path / "o.wav").read_bytes() == b"old"
+
+
+def test_samples_that_became_silence_are_told(tmp_path, capsys):
+    samples = recording(2000, 1)
+    samples[[3, 700, 1500], 0] = [np.nan, np.inf, 2e4]
+    soundfile.write(tmp_path / "in.wav", samples, RATE_HZ, "FLOAT")
+    assert enhance(tmp_path / "in.wav", tmp_path / "o.wav", "--mask", "bypass", "--json") == 0
+    captured = capsys.readouterr()
+    words = "3 samples were not finite or beyond +-10000 and became silence"
+    assert f"edge: warning: {words}\n" in captured.err
+    assert json.loads(captured.out)["warning"] == words
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import dataclasses
 import os
+import stat
 import sys
 import tempfile
 import time
@@ -67,14 +68,14 @@ def run(args: argparse.Namespace) -> int:
     from edge.audio.wav_source import WavSource
     from edge.mask.base import model_name
     from edge.offline import Enhancer
+    from edge.pipeline import SANE_MAX
 
     source_path, target_path = Path(args.input), Path(args.output_file)
     probe = WavSource(source_path)
     probe.open()
     channels, rate_hz = probe.channels, probe.file_rate_hz
     probe.close()
-    if target_path.exists() and os.path.samefile(source_path, target_path):
-        raise UsageError(f"{target_path} is both input and output; write to another file")
+    _check_target(target_path, source_path)
     if args.channel is not None:
         if not 1 <= args.channel <= channels:
             raise AudioFileError(f"{args.input} has no channel {args.channel}; expected --channel from 1 to {channels}")
@@ -84,8 +85,12 @@ def run(args: argparse.Namespace) -> int:
     source = WavSource(source_path, rate_hz=rate_hz)
     started_s = time.perf_counter()
     _write(source, enhancer, target_path, len(config.output.channels), args.channel)
-    if source.warning:
-        say(f"warning: {source.warning}")
+    measured = enhancer.report()
+    warnings = [source.warning] if source.warning else []
+    if bad := measured["nonfinite_samples"]:
+        warnings.append(f"{bad} samples were not finite or beyond +-{SANE_MAX:.0f} and became silence")
+    for sentence in warnings:
+        say(f"warning: {sentence}")
     report = {
         "input": str(source_path),
         "output": str(target_path),
@@ -100,9 +105,9 @@ def run(args: argparse.Namespace) -> int:
         "mask": config.mask.kind,
         "model": model_name(enhancer.estimator) or None,
         "gain_floor_db": config.mask.floor_db,
-        "warning": source.warning or None,
+        "warning": "; ".join(warnings) or None,
         "wall_s": time.perf_counter() - started_s,
-        **enhancer.report(),
+        **measured,
     }
     if "listen" not in config.output.channels:
         report["snr_out_db"] = None  # the estimate is that of the listen output, which nobody gets here
@@ -182,16 +187,26 @@ def _write(source: WavSource, enhancer: Any, target_path: Path, outputs: int, ch
     source.open()
     with contextlib.closing(source), _temporary(target_path) as path, _progress(source) as advance:
         sink = WavSink(path, source.rate_hz, outputs, _format(Path(source.path), target_path))
-        sink.open()
         try:
-            block = np.zeros((source.rate_hz, source.channels), np.float32)
-            taken = block if channel is None else block[:, channel - 1 : channel]
-            while got := source.read(block):
-                sink.write(enhancer.push(taken[:got]))
-                advance(got)
-            sink.write(enhancer.flush())
-        finally:
-            sink.close()
+            sink.open()
+            try:
+                block = np.zeros((source.rate_hz, source.channels), np.float32)
+                taken = block if channel is None else block[:, channel - 1 : channel]
+                frames = 0
+                while not sink.warning and (got := source.read(block)):
+                    frames += got
+                    sink.write(enhancer.push(taken[:got]))
+                    advance(got)
+                sink.write(enhancer.flush())
+            finally:
+                sink.close()
+        except AudioFileError as error:
+            # of the temporary file nobody else knows
+            raise AudioFileError(f"{target_path} was not written: {str(error).removeprefix(f'{path}: ')}") from error
+        if not frames:
+            raise AudioFileError(
+                f"{source.warning or f'{source.path}: no sound could be read'}; {target_path} was not written"
+            )
 
 
 def _format(source_path: Path, target_path: Path) -> str:
@@ -202,18 +217,35 @@ def _format(source_path: Path, target_path: Path) -> str:
     return format_ if fits else "S24_3LE"
 
 
-@contextlib.contextmanager
-def _temporary(target_path: Path) -> Iterator[Path]:
-    """A path beside `target_path` that takes its name in the end, or goes away."""
+def _check_target(target_path: Path, source_path: Path) -> None:
+    """Whether a sound file can be written there. Raises UsageError or AudioFileError."""
     if target_path.suffix.lower() not in (".wav", ".flac"):
         raise UsageError(f"{target_path}: expected an output name that ends in .wav or .flac")
-    if target_path.is_dir():
-        raise UsageError(f"{target_path} is a folder; expected the name of a file to write")
-    folder = target_path.parent
-    if not folder.is_dir():
-        raise AudioFileError(f"{target_path}: the folder {folder} does not exist; create it first")
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{target_path.stem}-", suffix=target_path.suffix, dir=folder)
+        found = os.stat(os.path.realpath(target_path))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise AudioFileError(f"{target_path}: cannot be written ({error.strerror})") from error
+    if os.path.samestat(found, os.stat(source_path)):
+        raise UsageError(f"{target_path} is both input and output; write to another file")
+    if stat.S_ISDIR(found.st_mode):
+        raise UsageError(f"{target_path} is a folder; expected the name of a file to write")
+    if not stat.S_ISREG(found.st_mode):
+        raise AudioFileError(f"{target_path} is not a regular file; expected the name of a sound file to write")
+
+
+@contextlib.contextmanager
+def _temporary(target_path: Path) -> Iterator[Path]:
+    """A path beside the file that `target_path` or its link means; takes that name in the end, or goes away."""
+    real_path = Path(os.path.realpath(target_path))
+    folder = real_path.parent
+    if not folder.is_dir():
+        shown = folder if target_path.is_symlink() else target_path.parent
+        raise AudioFileError(f"{target_path}: the folder {shown} does not exist; create it first")
+    try:
+        # a name near the longest that the file system takes has to fit with what is added to it
+        handle, name = tempfile.mkstemp(prefix=f".{target_path.stem[:30]}-", suffix=target_path.suffix, dir=folder)
     except OSError as error:
         raise AudioFileError(f"{target_path}: cannot be written ({error.strerror})") from error
     os.close(handle)
@@ -223,7 +255,7 @@ def _temporary(target_path: Path) -> Iterator[Path]:
     os.chmod(name, 0o666 & ~umask)
     try:
         yield Path(name)
-        os.replace(name, target_path)
+        os.replace(name, real_path)
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
