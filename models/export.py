@@ -13,7 +13,7 @@ import torch
 
 from edge.errors import EdgeError
 from edge.mask.features import POWER_FLOOR
-from edge.mask.manifest import FORMAT
+from edge.mask.manifest import FEATURES, FORMAT
 from models import checkpoint
 from models.graph import build_graph, state_names
 from models.quantise import check_ops, op_types, quantise
@@ -44,7 +44,7 @@ def export(state: dict[str, Any], folder: Path, name: str) -> Path:
         "hop_samples": profile.hop_samples,
         "run_every_hops": config["run_every_hops"],
         "features": {
-            "kind": "normalised log10 of the mean power in triangular bands, analysis window of edge.windows",
+            "kind": FEATURES,
             "power_floor": POWER_FLOOR,
             "band_centre_bins": front.layout.centre_bins.tolist(),
             "mean": [round(float(v), 6) for v in front.mean],

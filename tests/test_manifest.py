@@ -12,7 +12,7 @@ import pytest
 
 from edge.errors import ModelError
 from edge.mask.features import band_layout
-from edge.mask.manifest import load_manifest, resolve_model
+from edge.mask.manifest import FEATURES, load_manifest, resolve_model
 from edge.profiles import PROFILES
 
 PROFILE = PROFILES["assistant"]
@@ -32,6 +32,7 @@ def manifest(tmp_path: Path) -> Path:
         "hop_samples": PROFILE.hop_samples,
         "run_every_hops": 1,
         "features": {
+            "kind": FEATURES,
             "band_centre_bins": band_layout(PROFILE).centre_bins.tolist(),
             "power_floor": 1e-7,
             "mean": [0.0] * BANDS,
@@ -40,7 +41,7 @@ def manifest(tmp_path: Path) -> Path:
         "input": {"name": "x", "shape": [1, 1, BANDS]},
         "output": {"name": "y", "shape": [1, 1, BANDS]},
         "states": [{"input": "a", "output": "b", "shape": [1, 1, 4]}],
-        "files": {"float": {"file": "small.onnx", "sha256": "0" * 64}},
+        "files": {"float": {"file": "small.onnx", "sha256": "0" * 64, "bytes": 5}},
     }
     path.write_text(json.dumps(data))
     return path
@@ -75,7 +76,7 @@ def test_a_right_manifest_is_read(manifest: Path) -> None:
 BAD_NUMBERS = ["NaN", "Infinity", "1e400", "1" + "0" * 400, "true", "null", '"1"', "[1]"]
 
 
-@pytest.mark.parametrize("literal", [*BAD_NUMBERS, "0", "-1", "1e-60", "1e39"])
+@pytest.mark.parametrize("literal", [*BAD_NUMBERS, "0", "-1", "1e-60", "1e39", "1.01"])
 def test_power_floor_is_a_positive_number(manifest: Path, literal: str) -> None:
     changed(manifest, literal, "features", "power_floor")
     assert "features.power_floor should be a" in sentence(lambda: load_manifest(manifest, PROFILE))
@@ -94,10 +95,16 @@ def test_statistics_are_finite_numbers(manifest: Path, key: str, literal: str) -
     assert f"features.{key} should be {BANDS} numbers" in sentence(lambda: load_manifest(manifest, PROFILE))
 
 
-@pytest.mark.parametrize("literal", ["0", "-1", "1e-45"])
+@pytest.mark.parametrize("literal", ["-1001", "1e9"])
+def test_means_are_logarithms(manifest: Path, literal: str) -> None:
+    changed(manifest, literal, "features", "mean", 3)
+    assert "features.mean should be numbers from -1000 to 1000" in sentence(lambda: load_manifest(manifest, PROFILE))
+
+
+@pytest.mark.parametrize("literal", ["0", "-1", "1e-45", "9e-7", "1001"])
 def test_deviations_can_be_divided_by(manifest: Path, literal: str) -> None:
     changed(manifest, literal, "features", "std", 3)
-    assert "features.std should be positive" in sentence(lambda: load_manifest(manifest, PROFILE))
+    assert "features.std should be numbers from" in sentence(lambda: load_manifest(manifest, PROFILE))
 
 
 @pytest.mark.parametrize("literal", ["NaN", "1e400", "true", "null", '"1"', "[1]", "0", "-1", "1.0"])
@@ -128,6 +135,32 @@ def test_a_network_runs_at_least_once_a_window(manifest: Path) -> None:
         assert f"run_every_hops should be from 1 to {most}, the hops in a window" in text
 
 
+@pytest.mark.parametrize("name", ["", "../small", "a/b", "a\\b"])
+def test_a_name_has_no_folder(manifest: Path, name: str) -> None:
+    changed(manifest, json.dumps(name), "name")
+    assert "name should be a name without a folder" in sentence(lambda: load_manifest(manifest, PROFILE))
+
+
+def test_other_features_are_refused(manifest: Path) -> None:
+    changed(manifest, '"mel"', "features", "kind")
+    assert "features.kind should be" in sentence(lambda: load_manifest(manifest, PROFILE))
+
+
+def test_a_network_of_another_size_is_damaged(manifest: Path) -> None:
+    (manifest.parent / "small.onnx").write_bytes(b"six by")
+    read = load_manifest(manifest, PROFILE)
+    assert "is damaged: it has 6 bytes, the manifest says 5" in sentence(lambda: read.network_file("float"))
+    for literal in ("0", "-5"):
+        changed(manifest, literal, "files", "float", "bytes")
+        assert "files.float.bytes should be the size" in sentence(lambda: load_manifest(manifest, PROFILE))
+
+
+def test_a_manifest_without_an_end_is_not_read(tmp_path: Path) -> None:
+    assert "is a device, pipe or socket" in sentence(lambda: load_manifest(Path("/dev/zero"), PROFILE))
+    (tmp_path / "large.json").write_text(" " * (2**20 + 1))
+    assert "is larger than 1 MiB" in sentence(lambda: load_manifest(tmp_path / "large.json", PROFILE))
+
+
 def test_a_manifest_nested_too_deeply(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "deep.json"
     path.write_text("[" * 200_000 + "]" * 200_000)
@@ -146,7 +179,8 @@ def test_a_folder_in_place_of_a_file(manifest: Path) -> None:
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is unreadable for root")
 def test_a_network_without_permission_to_read(manifest: Path) -> None:
     network = manifest.parent / "small.onnx"
-    network.touch(mode=0)
+    network.write_bytes(b"bytes")
+    network.chmod(0)
     read = load_manifest(manifest, PROFILE)
     assert "cannot be read (Permission denied)" in sentence(lambda: read.network_file("float"))
 

@@ -311,5 +311,6 @@ def test_a_file_that_is_no_network(copied: Path) -> None:
     path = copied.parent / "mono-assistant.int8.onnx"
     path.write_bytes(b"not a network")
     edit(copied, put(hashlib.sha256(b"not a network").hexdigest(), "files", "int8", "sha256"))
+    edit(copied, put(len(b"not a network"), "files", "int8", "bytes"))
     with pytest.raises(ModelError, match="cannot be opened by onnxruntime"):
         NetworkMask(copied, PROFILES["assistant"], "int8")

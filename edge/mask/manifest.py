@@ -20,8 +20,9 @@ from edge.profiles import Profile
 from edge.resources import data_folder
 
 FORMAT = 1
-_SMALLEST_STD = 1e-30
-"""what is divided by it still fits into 32 bits"""
+FEATURES = "normalised log10 of the mean power in triangular bands, analysis window of edge.windows"
+"""the only kind of features this program computes"""
+MAX_MANIFEST_BYTES = 2**20
 _LARGEST_WHOLE = 2**127
 _MOST_HOPS = 64
 
@@ -41,19 +42,25 @@ class Manifest:
     output_name: str
     states: tuple[tuple[str, str, tuple[int, ...]], ...]
     """(input name, output name, shape) of every recurrent state"""
-    files: dict[str, tuple[str, str]]
-    """precision -> (file name, sha256)"""
+    files: dict[str, tuple[str, str, int]]
+    """precision -> (file name, sha256, bytes)"""
 
     def network_file(self, precision: str) -> Path:
-        """Path of the network of a precision, checksum verified. Raises ModelError."""
+        """Path of the network of a precision, size and checksum verified. Raises ModelError."""
         if precision not in self.files:
             known = ", ".join(sorted(self.files))
             raise ModelError(
                 f"model {self.name} has no {precision!r} network, only {known}; set mask.precision to one of them"
             )
-        name, expected = self.files[precision]
+        name, expected, size = self.files[precision]
         path = self.path.parent / name
         try:
+            found = path.stat().st_size
+            if found != size and not path.is_dir():
+                raise ModelError(
+                    f"network file {path} is damaged: it has {found} bytes, the manifest says {size}; "
+                    "install the model again"
+                )
             content = path.read_bytes()
         except FileNotFoundError:
             raise ModelError(
@@ -105,13 +112,18 @@ def resolve_model(name_or_path: str, profile: Profile) -> Path:
 def load_manifest(path: Path, profile: Profile) -> Manifest:
     """Read and check a manifest for a profile. Raises ModelError, one sentence, for anything wrong with it."""
     try:
-        text = path.read_text(encoding="utf-8")
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise ModelError(f"model manifest {path} is a device, pipe or socket, expected a file; check mask.model")
+        with path.open("rb") as file:
+            text = file.read(MAX_MANIFEST_BYTES + 1).decode("utf-8")
     except FileNotFoundError:
         raise ModelError(f"model manifest {path} does not exist; check mask.model") from None
     except (OSError, ValueError) as error:
         raise ModelError(
             f"model manifest {path} cannot be read ({_reason(error)}); check the file and its permissions"
         ) from None
+    if len(text) > MAX_MANIFEST_BYTES:
+        raise ModelError(f"model manifest {path} is larger than 1 MiB, expected a few KiB; check mask.model")
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -137,6 +149,11 @@ def load_manifest(path: Path, profile: Profile) -> Manifest:
                 f"model {path} is made for {key} {found}, but {here}; "
                 'choose a model of this profile or mask.model = "auto"'
             )
+    name = read.value(str, "name")
+    if not name or "/" in name or "\\" in name:
+        raise read.wrong("name", "a name without a folder")
+    if read.value(str, "features", "kind") != FEATURES:
+        raise read.wrong("features.kind", f'"{FEATURES}", the only features this program computes')
     centres = read.value(list, "features", "band_centre_bins")
     last = profile.bins - 1
     # before the layout is made, which has as many bins as the last centre says
@@ -150,16 +167,20 @@ def load_manifest(path: Path, profile: Profile) -> Manifest:
         raise read.wrong("features.band_centre_bins", f"a last bin of {last}")
     with np.errstate(over="ignore"):
         power_floor = float(np.float32(read.value(float, "features", "power_floor")))
-    if not (math.isfinite(power_floor) and power_floor > 0.0):
-        raise read.wrong("features.power_floor", "a positive number that is finite in 32 bits")
+    # not so small that a processor which flushes tiny numbers to zero would take its logarithm for minus infinity
+    if not 1e-30 <= power_floor <= 1.0:
+        raise read.wrong("features.power_floor", "a number from 1e-30 to 1")
     run_every_hops = read.value(int, "run_every_hops")
     # a network that runs less often than once in a window would leave some of the sound unseen
     most_hops = min(_MOST_HOPS, profile.window_samples // profile.hop_samples)
     if not 1 <= run_every_hops <= most_hops:
         raise read.wrong("run_every_hops", f"from 1 to {most_hops}, the hops in a window of profile {profile.name}")
+    mean = read.numbers(layout.bands, "features", "mean")
+    if not np.all(np.abs(mean) <= 1e3):
+        raise read.wrong("features.mean", "numbers from -1000 to 1000")
     std = read.numbers(layout.bands, "features", "std")
-    if not np.all(std >= _SMALLEST_STD):
-        raise read.wrong("features.std", "positive numbers")
+    if not np.all((std >= np.float32(1e-6)) & (std <= 1e3)):
+        raise read.wrong("features.std", "numbers from 1e-06 to 1000")
     shape = [1, 1, layout.bands]
     for key in ("input", "output"):
         found = read.value(list, key, "shape")
@@ -175,17 +196,19 @@ def load_manifest(path: Path, profile: Profile) -> Manifest:
     files = {}
     for precision, row in read.value(dict, "files").items():
         one = _Reader(path, row, f"files.{precision}.")
-        name = one.value(str, "file")
-        if Path(name).name != name:
+        file_name, size = one.value(str, "file"), one.value(int, "bytes")
+        if Path(file_name).name != file_name:
             raise one.wrong("file", "a file name without a folder")
-        files[str(precision)] = (name, one.value(str, "sha256"))
+        if size < 1:
+            raise one.wrong("bytes", "the size of the file")
+        files[str(precision)] = (file_name, one.value(str, "sha256"), size)
     return Manifest(
         path=path,
-        name=read.value(str, "name"),
+        name=name,
         run_every_hops=run_every_hops,
         layout=layout,
         power_floor=power_floor,
-        mean=read.numbers(layout.bands, "features", "mean"),
+        mean=mean,
         inverse_std=(1.0 / std).astype(np.float32),
         input_name=read.value(str, "input", "name"),
         output_name=read.value(str, "output", "name"),
