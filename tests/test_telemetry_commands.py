@@ -7,6 +7,7 @@ import pytest
 from telemetry_samples import RecordingController
 
 from edge.config.schema import MqttConfig, TelemetryConfig
+from edge.runtime.controller import _ARGUMENTS
 from edge.telemetry.commands import MAX_PAYLOAD_BYTES, MAX_PER_SECOND, CommandHandler
 from edge.telemetry.payload import encode, load_schema
 from edge.telemetry.topics import Topics, topic_name
@@ -53,6 +54,24 @@ def test_wrong_commands_are_answered_with_one_sentence(name, payload, said):
     assert said in reply["error"]
     assert "\n" not in reply["error"]
     assert "result" not in reply
+
+
+@pytest.mark.parametrize(
+    ("name", "example"),
+    [
+        ("look", '{"azimuth_deg": 30}'),
+        ("gain_floor", '{"gain_floor_db": -20}'),
+        ("bypass", '{"enabled": true}'),
+        ("mask", '{"kind": "wiener"}'),
+        ("beamformer", '{"kind": "mvdr"}'),
+        ("reset", "{}"),
+        ("reload", "{}"),
+    ],
+)
+def test_the_example_is_one_of_the_command(name, example):
+    for payload in (b"{", b"[]"):
+        assert ask(name, payload)["error"].endswith(f"object such as {example}")
+    assert all(argument in _ARGUMENTS[name] for argument in json.loads(example))
 
 
 def test_error_reply_carries_the_id_too():

@@ -16,6 +16,14 @@ from edge.telemetry.payload import json_ready
 MAX_PAYLOAD_BYTES = 4096
 MAX_PER_SECOND = 50
 MAX_ID_CHARACTERS = 256
+_EXAMPLES = {
+    "look": '{"azimuth_deg": 30}',
+    "gain_floor": '{"gain_floor_db": -20}',
+    "bypass": '{"enabled": true}',
+    "mask": '{"kind": "wiener"}',
+    "beamformer": '{"kind": "mvdr"}',
+}
+"""the other commands have no arguments"""
 
 
 class CommandHandler:
@@ -34,7 +42,7 @@ class CommandHandler:
         reply: dict[str, Any] = {"ok": False, "command": name, "id": None, "time_unix_s": round(time.time(), 3)}
         try:
             self._limit_rate()
-            arguments = parse_arguments(payload)
+            arguments = parse_arguments(payload, _EXAMPLES.get(name, "{}"))
             if retained:
                 raise EdgeError("the command is retained and was ignored; publish commands without the retain flag")
             identity = arguments.pop("id", None)
@@ -56,8 +64,8 @@ class CommandHandler:
         self._recent_s.append(now_s)
 
 
-def parse_arguments(payload: bytes | bytearray) -> dict[str, Any]:
-    """A JSON object from the payload. Raises EdgeError with one sentence.
+def parse_arguments(payload: bytes | bytearray, example: str = "{}") -> dict[str, Any]:
+    """A JSON object from the payload. Raises EdgeError with one sentence, and `example` in it.
 
     An empty payload is no command, not even one without arguments: it is how a retained message is cleared, and a
     broker passes that on to whoever is connected.
@@ -69,12 +77,10 @@ def parse_arguments(payload: bytes | bytearray) -> dict[str, Any]:
     try:
         arguments = json.loads(payload.decode("utf-8"), parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
-        raise EdgeError(
-            f'the command is not valid JSON ({error}); expected an object such as {{"azimuth_deg": 30}}'
-        ) from None
+        raise EdgeError(f"the command is not valid JSON ({error}); expected an object such as {example}") from None
     if not isinstance(arguments, dict):
         kind = {list: "a list", str: "a string", bool: "a boolean", type(None): "null"}.get(type(arguments), "a number")
-        raise EdgeError(f'the command is {kind}, expected a JSON object such as {{"azimuth_deg": 30}}')
+        raise EdgeError(f"the command is {kind}, expected a JSON object such as {example}")
     return arguments
 
 
