@@ -12,6 +12,7 @@ import pytest
 from telemetry_samples import RecordingController, make_snapshot, wait_until
 
 from edge.config.schema import MqttConfig, TelemetryConfig
+from edge.errors import TelemetryError
 from edge.telemetry.payload import load_schema
 from edge.telemetry.publisher import MAX_WAITING_EVENTS, JsonLinesTelemetry, TelemetryThread, open_transports
 
@@ -236,7 +237,17 @@ def test_json_lines_go_on_once_the_folder_is_there(tmp_path):
     path.parent.mkdir()
     wait_until(lambda: path.exists() and path.stat().st_size > 0)
     thread.stop()
-    assert len(warnings) == 1
+    (warning,) = warnings
+    said = f"telemetry file {path} cannot be written (the folder {path.parent} does not exist); audio goes on"
+    assert warning.startswith(said)
+
+
+@pytest.mark.parametrize(("name", "reason"), [("", "Is a directory"), ("x" * 300, "File name too long")])
+def test_a_telemetry_file_that_cannot_be_one_is_one_sentence(tmp_path, name, reason):
+    transport = JsonLinesTelemetry(tmp_path / name, "kitchen")
+    with pytest.raises(TelemetryError) as caught:
+        transport.open()
+    assert str(caught.value) == f"telemetry file {tmp_path / name} cannot be written ({reason})"
 
 
 def test_transports_are_what_the_configuration_asks_for(tmp_path):

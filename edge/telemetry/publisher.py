@@ -44,8 +44,16 @@ class JsonLinesTelemetry:
         self._file: TextIO | None = None
 
     def open(self) -> None:
-        if self._file is None:
+        if self._file is not None:
+            return
+        try:
             self._file = sys.stdout if self._path == "-" else open(self._path, "a", encoding="utf-8")  # noqa: SIM115
+        except (OSError, ValueError) as error:
+            folder = Path(self._path).parent
+            reason = getattr(error, "strerror", None) or str(error)
+            if isinstance(error, FileNotFoundError):
+                reason = f"the folder {folder} does not exist"
+            raise TelemetryError(f"telemetry file {self._path} cannot be written ({reason})") from None
 
     def publish(self, snapshot: Snapshot) -> None:
         self._write({"type": "telemetry", **telemetry_payload(snapshot, self._device)})
@@ -153,7 +161,8 @@ class TelemetryThread:
         if fault in self._faults:
             return
         self._faults.add(fault)
-        sentence = f"{what} failed ({type(error).__name__}: {error}); audio goes on, and it is tried again"
+        said = str(error) if isinstance(error, TelemetryError) else f"{what} failed ({type(error).__name__}: {error})"
+        sentence = f"{said}; audio goes on, and it is tried again"
         with contextlib.suppress(Exception):
             self._warn_user(sentence)
         self.event("warning", sentence)
