@@ -45,6 +45,29 @@ def good_file(tmp_path: Path) -> Path:
     return file
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["check", ""],
+        ["check", "--board", ""],
+        ["run", "--config", ""],
+        ["doctor", "--config", ""],
+        ["warmup", "--config", ""],
+        ["bench", "--config", ""],
+        ["enhance", "", "out.wav"],
+        ["enhance", "in.wav", ""],
+        ["enhance", "in.wav", "out.wav", "--config", ""],
+        ["enhance", "in.wav", "out.wav", "--board", ""],
+    ],
+    ids=" ".join,
+)
+def test_an_empty_name_is_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "is empty, expected a name or path" in capsys.readouterr().err
+
+
 def test_the_whole_text(good_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(good_file)]) == 0
     assert capsys.readouterr().out == (

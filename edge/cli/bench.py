@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from edge.cli.common import plain_warnings, positive_seconds, print_json, say_when_compiling
+from edge.cli.common import not_empty, plain_warnings, positive_seconds, print_json, say_when_compiling
 from edge.errors import UsageError
 from edge.kinds import BEAMFORMER_KINDS, MASK_KINDS, PRECISIONS
 from edge.profiles import PROFILES
@@ -21,7 +21,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         description="Process synthetic audio as fast as it goes on one core and print the time per hop, stage by "
         "stage. Without --config the array is a made-up circle.",
     )
-    parser.add_argument("--config", metavar="FILE", help="measure this configuration")
+    parser.add_argument("--config", metavar="FILE", type=not_empty, help="measure this configuration")
     parser.add_argument("--mics", metavar="N", type=int, help="microphones of the made-up array (default 4)")
     parser.add_argument("--profile", choices=tuple(PROFILES))
     parser.add_argument("--beamformer", choices=BEAMFORMER_KINDS)

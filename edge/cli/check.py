@@ -6,6 +6,7 @@ import argparse
 import json
 from typing import Any
 
+from edge.cli.common import not_empty
 from edge.errors import ModelError, UsageError
 
 
@@ -18,8 +19,8 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         "is.",
     )
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("file", nargs="?", metavar="FILE", help="configuration file (TOML)")
-    what.add_argument("--board", metavar="NAME", help="the configuration that a board preset alone makes")
+    what.add_argument("file", nargs="?", metavar="FILE", type=not_empty, help="configuration file (TOML)")
+    what.add_argument("--board", metavar="NAME", type=not_empty, help="the configuration that a board preset makes")
     what.add_argument("--boards", action="store_true", help="list the board presets")
     parser.add_argument("--json", action="store_true", help="machine-readable output")
     return parser

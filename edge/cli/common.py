@@ -45,8 +45,13 @@ def say_when_compiling() -> None:
 def add_config_or_board(parser: argparse.ArgumentParser, help_: str) -> None:
     """--config FILE and --board NAME, at most one of them."""
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--config", metavar="FILE", help=f"configuration (TOML) {help_}")
-    which.add_argument("--board", metavar="NAME", help=f"board preset {help_} (`edge check --boards` lists them)")
+    which.add_argument("--config", metavar="FILE", type=not_empty, help=f"configuration (TOML) {help_}")
+    which.add_argument(
+        "--board",
+        metavar="NAME",
+        type=not_empty,
+        help=f"board preset {help_} (`edge check --boards` lists them)",
+    )
 
 
 def config_of(args: argparse.Namespace, overrides: Mapping[str, Any], default: Mapping[str, Any]) -> Config:
@@ -58,6 +63,13 @@ def config_of(args: argparse.Namespace, overrides: Mapping[str, Any], default: M
     if args.board:
         return default_config_for_board(args.board, overrides)
     return config_from_dict(default, overrides, source="command line")
+
+
+def not_empty(text: str) -> str:
+    """argparse type: a name or path; empty it is most often a shell variable that was not set."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty, expected a name or path")
+    return text
 
 
 def positive_seconds(text: str) -> float:

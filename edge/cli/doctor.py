@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 from typing import Any
 
-from edge.cli.common import plain_warnings, print_json, say_when_compiling
+from edge.cli.common import not_empty, plain_warnings, print_json, say_when_compiling
 from edge.errors import ConfigError
 
 
@@ -18,7 +18,9 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         "the loopback; with --config also the devices and the broker it names. Exit code 0 with warnings only, else "
         "that of the first failure.",
     )
-    parser.add_argument("--config", metavar="FILE", help="configuration (TOML) whose devices and broker to try")
+    parser.add_argument(
+        "--config", metavar="FILE", type=not_empty, help="configuration (TOML) whose devices and broker to try"
+    )
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     return parser
 

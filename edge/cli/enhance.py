@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge.cli.common import add_config_or_board, config_of, plain_warnings, print_json, say_when_compiling
+from edge.cli.common import add_config_or_board, config_of, not_empty, plain_warnings, print_json, say_when_compiling
 from edge.console import say
 from edge.errors import AudioFileError, ConfigError, UsageError
 from edge.kinds import BEAMFORMER_KINDS, MASK_KINDS
@@ -41,9 +41,11 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         "the sample. A mono file needs neither --config nor --board and goes through the mask without a beamformer.",
     )
     parser.add_argument(
-        "input", metavar="IN", help="sound file (WAV, FLAC, OGG), one channel per letter of array.roles"
+        "input", metavar="IN", type=not_empty, help="sound file (WAV, FLAC, OGG), one channel per letter of array.roles"
     )
-    parser.add_argument("output_file", metavar="OUT", help="sound file to write, .wav or .flac; replaced when complete")
+    parser.add_argument(
+        "output_file", metavar="OUT", type=not_empty, help="sound file to write, .wav or .flac; replaced when complete"
+    )
     add_config_or_board(parser, "with the array of the recording")
     parser.add_argument("--channel", metavar="N", type=int, help="take only this channel (1 is the first), as mono")
     parser.add_argument("--azimuth", metavar="DEG", type=float, help="look direction, counter-clockwise from the front")

@@ -10,7 +10,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
-from edge.cli.common import plain_warnings, positive_seconds, print_json, say_when_compiling
+from edge.cli.common import not_empty, plain_warnings, positive_seconds, print_json, say_when_compiling
 from edge.console import say
 from edge.errors import AudioFileError, DeviceError
 
@@ -27,7 +27,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         description="Run live until SIGTERM or SIGINT, which play out what is in hand and exit with 0. SIGHUP reads "
         "the configuration again; if it is wrong the old one goes on.",
     )
-    parser.add_argument("--config", metavar="FILE", required=True, help="configuration (TOML)")
+    parser.add_argument("--config", metavar="FILE", type=not_empty, required=True, help="configuration (TOML)")
     parser.add_argument("--duration", metavar="S", type=positive_seconds, help="stop after S seconds of audio")
     parser.add_argument(
         "--wait-device",

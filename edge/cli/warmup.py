@@ -6,7 +6,7 @@ import argparse
 import time
 from typing import Any
 
-from edge.cli.common import plain_warnings, print_json, say_when_compiling
+from edge.cli.common import not_empty, plain_warnings, print_json, say_when_compiling
 from edge.console import say
 
 
@@ -17,7 +17,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         description="Compile the kernels into numba's cache, open the network and run a second of audio, for the "
         "configuration or for every profile. Run it as the user, and with the NUMBA_CACHE_DIR, of the later run.",
     )
-    parser.add_argument("--config", metavar="FILE", help="warm up for this configuration only")
+    parser.add_argument("--config", metavar="FILE", type=not_empty, help="warm up for this configuration only")
     parser.add_argument("--json", action="store_true", help="print times and places as JSON")
     return parser
 
