@@ -19,11 +19,11 @@ from edge.config.schema import Config
 from edge.errors import ConfigError
 from edge.geometry import ArrayGeometry, geometry_from_config
 from edge.kernels import beam as beam_kernels
-from edge.kernels import levels
+from edge.kernels import gains, levels
 from edge.mask.base import MaskEstimator
 from edge.mask.factory import make_estimator
 from edge.meters import Meters
-from edge.post import LevelControl, Limiter, apply_gain
+from edge.post import LevelControl, Limiter
 from edge.profiles import PROFILES
 from edge.snr import SnrEstimator
 from edge.stft import Stft
@@ -176,13 +176,18 @@ class Pipeline:
         snr = self.snr
         snr.update(self._stft.spectrum_re[0], self._stft.spectrum_im[0], self._beam, ratio, floor)
         level = self._unit if self.bypass else self._level.update(snr.frame_power, snr.frame_speech_power)
-        apply_gain(self._beam, self._gain, floor, level, self._listen)
+        gains.apply_gain(self._beam, self._gain, floor, level, self._listen)
 
     def _synthesize(self) -> None:
         self._stft.synthesize(self._listen, self._beam)
         self._limiter.apply(self._stft.signals, self._output_order, self._out, self.meters)
 
     # ---- what may change between two hops ----
+
+    @property
+    def beamformer(self) -> Beamformer:
+        """The beamformer in use."""
+        return self._beamformer
 
     @property
     def beamformer_kind(self) -> str:

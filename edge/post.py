@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.config.schema import PostConfig
-from edge.kernels import gains, levels
+from edge.kernels import levels
 from edge.meters import Meters
 from edge.profiles import Profile
 
@@ -62,13 +62,6 @@ class LevelControl:
         self._speech = 0.0
         self._gain_db = 0.0
         self._gain = np.float32(1.0)
-
-
-def apply_gain(
-    spectrum: NDArray[np.complex64], gain: F32, floor: np.float32, level: np.float32, out: NDArray[np.complex64]
-) -> None:
-    """out = spectrum * max(gain, floor) * level, all (bins,); a gain that is not a number counts as the floor."""
-    gains.apply_gain(spectrum, gain, floor, level, out)
 
 
 class Limiter:

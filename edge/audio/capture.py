@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from abc import ABC, abstractmethod
 from typing import Protocol
 
 from edge.audio.base import Block
@@ -44,7 +45,7 @@ class CaptureDevice(Protocol):
     def close(self) -> None: ...
 
 
-class DeviceSource:
+class DeviceSource(ABC):
     """Source over a CaptureDevice; subclasses say how to open one. See Source for the attributes."""
 
     def __init__(self, rate_hz: int, channels: int, clock: Clock | None = None) -> None:
@@ -72,9 +73,9 @@ class DeviceSource:
         self._edge_ns = 0
         """when the last frame handed in so far was captured; 0 before the first"""
 
+    @abstractmethod
     def open_device(self) -> CaptureDevice:
         """Open the device. Raises DeviceError."""
-        raise NotImplementedError
 
     def open(self) -> None:
         self.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from abc import ABC, abstractmethod
 from typing import Protocol
 
 import numpy as np
@@ -37,7 +38,7 @@ class PlaybackDevice(Protocol):
         """Release the device; with `drain` first let it play what is queued, for no longer than its buffer lasts."""
 
 
-class DeviceSink:
+class DeviceSink(ABC):
     """Sink over a PlaybackDevice; subclasses say how to open one. See Sink for the attributes.
 
     A live loop has its pace from the source, so write() never waits: what does not fit is dropped and counted, whole
@@ -61,9 +62,9 @@ class DeviceSink:
         self._backoff = Backoff()
         self._shedding = False
 
+    @abstractmethod
     def open_device(self) -> PlaybackDevice:
         """Open the device. Raises DeviceError."""
-        raise NotImplementedError
 
     def open(self) -> None:
         self.close()

@@ -60,7 +60,7 @@ class Chain:
         self._resets_before = 0
         # every part ever made is kept: a session or a beamformer made anew disturbs the audio thread
         self._estimators: dict[str, MaskEstimator] = {config.mask.kind: estimator}
-        self._beamformers: dict[str, Beamformer] = {}
+        self._beamformers: dict[str, Beamformer] = {config.beamformer.kind: self.pipeline.beamformer}
         self.adopt(self.prepare(config.mask.kind, config.beamformer.kind))
         self._warm_up()
 
