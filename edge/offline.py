@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from edge.config.schema import Config
 from edge.errors import AudioFileError
+from edge.frontend import SANE_MAX
 from edge.geometry import geometry_from_config
 from edge.mask.factory import make_estimator
 from edge.meters import peak_dbfs, rms_dbfs
-from edge.pipeline import SANE_MAX, Pipeline
+from edge.pipeline import Pipeline
 from edge.profiles import PROFILES
 from edge.runtime.timing import HopClock, RunStatistics
 

@@ -7,33 +7,27 @@ learns; it adds no delay.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.beamform.base import Beamformer
-from edge.beamform.factory import make_beamformer
 from edge.config.schema import Config
 from edge.errors import ConfigError
+from edge.frontend import FrontEnd
 from edge.geometry import ArrayGeometry, geometry_from_config
-from edge.kernels import beam as beam_kernels
-from edge.kernels import gains, levels
+from edge.kernels import gains
 from edge.mask.base import MaskEstimator
 from edge.mask.factory import make_estimator
 from edge.meters import Meters
 from edge.post import LevelControl, Limiter
 from edge.profiles import PROFILES
 from edge.snr import SnrEstimator
-from edge.stft import Stft
+from edge.spatial import Spatial
 
 F32 = NDArray[np.float32]
 
-SANE_MAX = np.float32(1e4)
-"""80 dB above full scale: no device gives this, a broken one might; such samples become silence like NaN"""
-GLIDE_S = 0.03
-"""time constant with which the weights in use follow the target weights (new look direction, bypass, fallback)"""
 OUTPUT_NAMES = ("listen", "asr")
 
 
@@ -54,60 +48,37 @@ class Pipeline:
         self.hop_samples = self.profile.hop_samples
         self.outputs = tuple(config.output.channels)
         self.channels = len(config.array.roles)
-        self._config = config
-        self._geometry = geometry
-        microphones = [c for c, role in enumerate(config.array.roles) if role == "M"]
-        if len(microphones) != geometry.mics:
-            raise ConfigError(
-                f"array.roles {config.array.roles!r} names {len(microphones)} microphones but positions_m has "
-                f"{geometry.mics}; write one M per position"
-            )
-        self.mic_channels = np.array(microphones, np.int64)
-        """channel of each microphone"""
-        gains_db = np.asarray(config.array.gains_db or [0.0] * geometry.mics)
-        self.calibration: F32 = (10.0 ** (gains_db / 20.0)).astype(np.float32)
-        """gain applied to each microphone"""
         self._output_order = np.array([OUTPUT_NAMES.index(name) for name in self.outputs], np.int64)
 
-        self._stft = Stft(self.profile, geometry.mics)
-        self._beamformer = self.make_beamformer(config.beamformer.kind)
-        self._reference = self.make_beamformer("none")
+        self.meters = Meters(self.channels, len(self.outputs))
+        self._front = FrontEnd(config, geometry, self.profile, self.meters)
+        self._stft = self._front.stft
+        self._spatial = Spatial(config.beamformer, geometry, self.profile)
         self._estimator = estimator or make_estimator(config.mask.kind, config.mask, self.profile)
         self._level = LevelControl(config.post, self.profile, self._stft.power_scale)
         self._limiter = Limiter(config.post, self.profile, len(self.outputs))
-        self.meters = Meters(self.channels, len(self.outputs))
         self.snr = SnrEstimator(self.profile)
         self.latency_samples = self._stft.latency_samples + self._estimator.latency_samples
-        self._glide = np.float32(1.0 - math.exp(-self.profile.hop_ms / 1000.0 / GLIDE_S))
 
         # state
         self.mask_kind = config.mask.kind
         self.snr.trusted = self.mask_kind == "network"
         self._unit = np.float32(1.0)
-        self.bypass = False
-        self.azimuth_deg = config.beamformer.azimuth_deg
-        self.elevation_deg = config.beamformer.elevation_deg
-        self._weights_re: F32 = np.zeros_like(self._beamformer.target_re)
-        self._weights_im: F32 = np.zeros_like(self._beamformer.target_im)
         # scratch
         bins = self.profile.bins
-        self._block: F32 = np.zeros((self.hop_samples, self.channels), np.float32)
         self._out: F32 = np.zeros((self.hop_samples, len(self.outputs)), np.float32)
-        self._beam: NDArray[np.complex64] = np.zeros(bins, np.complex64)
         self._listen: NDArray[np.complex64] = np.zeros(bins, np.complex64)
         self._gain: F32 = np.ones(bins, np.float32)
 
         self.set_gain_floor_db(config.mask.floor_db)
-        self.set_look(self.azimuth_deg, self.elevation_deg)
-        self._settle_weights()
 
     # ---- the signal path ----
 
     def process(self, block: F32, out: F32) -> None:
         """One hop: block float32 (hop_samples, channels) in, out float32 (hop_samples, outputs) written."""
         self.load(block)
-        self._condition()
-        self._analyze()
+        self._front.condition()
+        self._front.analyze()
         self._beamform()
         self._mask()
         self._post()
@@ -122,8 +93,8 @@ class Pipeline:
         without the collector that frees cycles.
         """
         return (
-            ("condition", self._condition),
-            ("analyze", self._analyze),
+            ("condition", self._front.condition),
+            ("analyze", self._front.analyze),
             ("beamform", self._beamform),
             ("mask", self._mask),
             ("post", self._post),
@@ -132,9 +103,10 @@ class Pipeline:
 
     def load(self, block: F32) -> None:
         """Take in a block; for callers that run `stages` themselves to time them."""
-        if block.shape != self._block.shape:
-            raise ValueError(f"block has shape {block.shape}, expected {self._block.shape} (hop_samples, channels)")
-        np.copyto(self._block, block)
+        expected = self._front.block
+        if block.shape != expected.shape:
+            raise ValueError(f"block has shape {block.shape}, expected {expected.shape} (hop_samples, channels)")
+        np.copyto(expected, block)
 
     def store(self, out: F32) -> None:
         """Give out the finished block."""
@@ -142,56 +114,58 @@ class Pipeline:
             raise ValueError(f"out has shape {out.shape}, expected {self._out.shape} (hop_samples, outputs)")
         np.copyto(out, self._out)
 
-    def _condition(self) -> None:
-        meters = self.meters
-        meters.nonfinite += levels.condition(
-            self._block,
-            self.mic_channels,
-            self.calibration,
-            self._stft.history,
-            meters.energy,
-            meters.peak,
-            meters.clipped,
-            SANE_MAX,
-        )
-        meters.frames += self.hop_samples
-
-    def _analyze(self) -> None:
-        self._stft.analyze()
-
     def _beamform(self) -> None:
-        x_re, x_im = self._stft.spectrum_re, self._stft.spectrum_im
-        self._beamformer.update(x_re, x_im, self._estimator.presence)
-        target = self._reference if self.bypass else self._beamformer
-        beam_kernels.approach(target.target_re, target.target_im, self._glide, self._weights_re, self._weights_im)
-        beam_kernels.apply_weights(self._weights_re, self._weights_im, x_re, x_im, self._beam)
+        front = self._front
+        self._spatial.form(front.spectrum_re, front.spectrum_im, self._estimator.presence)
 
     def _mask(self) -> None:
-        self._estimator.step(self._beam, self._gain)
+        self._estimator.step(self._spatial.beam, self._gain)
 
     def _post(self) -> None:
         # a bypassed mask has unit gain everywhere, so its tracked presence stands in for the share of speech
         ratio = self._estimator.presence if self.mask_kind == "bypass" else self._gain
         floor = self._unit if self.bypass else self._floor
-        snr = self.snr
-        snr.update(self._stft.spectrum_re[0], self._stft.spectrum_im[0], self._beam, ratio, floor)
+        front, beam, snr = self._front, self._spatial.beam, self.snr
+        snr.update(front.spectrum_re[0], front.spectrum_im[0], beam, ratio, floor)
         level = self._unit if self.bypass else self._level.update(snr.frame_power, snr.frame_speech_power)
-        gains.apply_gain(self._beam, self._gain, floor, level, self._listen)
+        gains.apply_gain(beam, self._gain, floor, level, self._listen)
 
     def _synthesize(self) -> None:
-        self._stft.synthesize(self._listen, self._beam)
+        self._stft.synthesize(self._listen, self._spatial.beam)
         self._limiter.apply(self._stft.signals, self._output_order, self._out, self.meters)
 
     # ---- what may change between two hops ----
 
     @property
+    def mic_channels(self) -> NDArray[np.int64]:
+        """Captured channel of each microphone."""
+        return self._front.mic_channels
+
+    @property
+    def calibration(self) -> F32:
+        """Linear gain applied to each microphone."""
+        return self._front.calibration
+
+    @property
     def beamformer(self) -> Beamformer:
         """The beamformer in use."""
-        return self._beamformer
+        return self._spatial.beamformer
 
     @property
     def beamformer_kind(self) -> str:
-        return self._beamformer.kind
+        return self._spatial.beamformer.kind
+
+    @property
+    def azimuth_deg(self) -> float:
+        return self._spatial.azimuth_deg
+
+    @property
+    def elevation_deg(self) -> float:
+        return self._spatial.elevation_deg
+
+    @property
+    def bypass(self) -> bool:
+        return self._spatial.bypass
 
     @property
     def gain_floor_db(self) -> float:
@@ -200,7 +174,7 @@ class Pipeline:
     @property
     def weights(self) -> NDArray[np.complex64]:
         """Copy of the beamformer weights in use, complex64 (mics, bins); the output is w^H x."""
-        return (self._weights_re + 1j * self._weights_im).astype(np.complex64)
+        return (self._spatial.weights_re + 1j * self._spatial.weights_im).astype(np.complex64)
 
     @property
     def applied_gain(self) -> F32:
@@ -215,8 +189,7 @@ class Pipeline:
 
     def set_look(self, azimuth_deg: float, elevation_deg: float) -> None:
         """Steer; the weights glide there within about 0.1 s."""
-        self._beamformer.set_look(azimuth_deg, elevation_deg)
-        self.azimuth_deg, self.elevation_deg = azimuth_deg, elevation_deg
+        self._spatial.set_look(azimuth_deg, elevation_deg)
 
     def set_gain_floor_db(self, gain_floor_db: float) -> None:
         """Least gain of the listen output in dB, 0 or below."""
@@ -225,7 +198,7 @@ class Pipeline:
 
     def set_bypass(self, enabled: bool) -> None:
         """Both outputs become the first microphone at the same latency; everything goes on learning."""
-        self.bypass = enabled
+        self._spatial.bypass = enabled
 
     def set_mask(self, estimator: MaskEstimator, kind: str) -> None:
         """Put in another estimator (made and warmed elsewhere). Its latency must be that of the one it replaces."""
@@ -239,29 +212,20 @@ class Pipeline:
         """Change the beamformer, by kind or one from `make_beamformer`; the weights glide over to it."""
         if isinstance(beamformer, str):
             beamformer = self.make_beamformer(beamformer)
-        beamformer.set_look(self.azimuth_deg, self.elevation_deg)
-        self._beamformer = beamformer
+        self._spatial.set_beamformer(beamformer)
 
     def reset(self) -> None:
         """Forget all signal state; settings and counters since start stay."""
-        self._stft.reset()
-        self._beamformer.reset()
+        self._front.reset()
+        self._spatial.reset()
         self._estimator.reset()
         self._level.reset()
         self._limiter.reset()
         self.snr.reset()
-        self.set_look(self.azimuth_deg, self.elevation_deg)
-        self._settle_weights()
 
     def make_beamformer(self, kind: str) -> Beamformer:
         """Beamformer of `kind` for this array, nothing learnt yet; touches no state, so any thread may make one."""
-        hop_s = self.profile.hop_ms / 1000.0
-        return make_beamformer(kind, self._geometry, self._stft.frequencies_hz, hop_s, self._config.beamformer)
-
-    def _settle_weights(self) -> None:
-        target = self._reference if self.bypass else self._beamformer
-        np.copyto(self._weights_re, target.target_re)
-        np.copyto(self._weights_im, target.target_im)
+        return self._spatial.make(kind)
 
 
 def build_pipeline(config: Config) -> Pipeline:

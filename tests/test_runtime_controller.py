@@ -81,7 +81,7 @@ def test_a_look_direction_outlives_a_change_of_beamformer():
     assert pipeline.azimuth_deg == 45.0
     reference = Chain(live_config(beamformer__kind="delay_sum", beamformer__azimuth_deg=45.0)).pipeline
     # the weights glide, so compare where they are heading to
-    assert abs(pipeline._beamformer.target_re - reference._beamformer.target_re).max() < 1e-6
+    assert abs(pipeline.beamformer.target_re - reference.beamformer.target_re).max() < 1e-6
 
 
 def test_commands_that_were_carried_out_are_told_and_refused_ones_and_own_reloads_are_not():

@@ -62,7 +62,7 @@ def test_a_chain_is_freed_without_a_collector():
 def test_what_was_in_use_is_used_again():
     daemon = Daemon(live_config(mask__kind="network", beamformer__kind="mvdr"))
     first = daemon.loop.chain.estimator
-    beam = daemon.loop.chain.pipeline._beamformer
+    beam = daemon.loop.chain.pipeline.beamformer
     pipeline = daemon.run_with(
         ("mask", {"kind": "bypass"}),
         ("beamformer", {"kind": "none"}),
@@ -70,7 +70,7 @@ def test_what_was_in_use_is_used_again():
         ("beamformer", {"kind": "mvdr"}),
     )
     assert daemon.loop.chain.estimator is first
-    assert pipeline._beamformer is beam
+    assert pipeline.beamformer is beam
 
 
 def test_a_reload_opens_no_network_again(monkeypatch):

@@ -1,0 +1,69 @@
+"""Front end of the signal path: one block of captured channels in, the spectra of the microphones out."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.config.schema import Config
+from edge.errors import ConfigError
+from edge.geometry import ArrayGeometry
+from edge.kernels import levels
+from edge.meters import Meters
+from edge.profiles import Profile
+from edge.stft import Stft
+
+F32 = NDArray[np.float32]
+
+SANE_MAX = np.float32(1e4)
+"""80 dB above full scale: no device gives this, a broken one might; such samples become silence like NaN"""
+
+
+class FrontEnd:
+    """Roles, calibration, bad samples, transform.
+
+    Results: `spectrum_re`, `spectrum_im` float32 (mics, bins) and `active` bool (mics,), the microphones to be used.
+    Raises ConfigError when roles and positions do not fit together.
+    """
+
+    def __init__(self, config: Config, geometry: ArrayGeometry, profile: Profile, meters: Meters) -> None:
+        microphones = [c for c, role in enumerate(config.array.roles) if role == "M"]
+        if len(microphones) != geometry.mics:
+            raise ConfigError(
+                f"array.roles {config.array.roles!r} names {len(microphones)} microphones but positions_m has "
+                f"{geometry.mics}; write one M per position"
+            )
+        self.mic_channels = np.array(microphones, np.int64)
+        """channel of each microphone"""
+        gains_db = np.asarray(config.array.gains_db or [0.0] * geometry.mics)
+        self.calibration: F32 = (10.0 ** (gains_db / 20.0)).astype(np.float32)
+        """gain applied to each microphone"""
+        self.active: NDArray[np.bool_] = np.ones(geometry.mics, np.bool_)
+        self.stft = Stft(profile, geometry.mics)
+        self.spectrum_re, self.spectrum_im = self.stft.spectrum_re, self.stft.spectrum_im
+        self._meters = meters
+        self.block: F32 = np.zeros((profile.hop_samples, len(config.array.roles)), np.float32)
+        """what was captured in this hop, float32 (hop_samples, channels), written by the caller"""
+
+    def condition(self) -> None:
+        """Meter every channel and push the microphones into the history of the transform."""
+        meters = self._meters
+        meters.nonfinite += levels.condition(
+            self.block,
+            self.mic_channels,
+            self.calibration,
+            self.stft.history,
+            meters.energy,
+            meters.peak,
+            meters.clipped,
+            SANE_MAX,
+        )
+        meters.frames += len(self.block)
+
+    def analyze(self) -> None:
+        """Spectra of the microphones."""
+        self.stft.analyze()
+
+    def reset(self) -> None:
+        """Forget all signal state."""
+        self.stft.reset()

@@ -1,0 +1,83 @@
+"""Spatial filter: the spectra of the microphones in, one beam out. Holds the weights in use and where they look."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.beamform.base import Beamformer
+from edge.beamform.factory import make_beamformer
+from edge.config.schema import BeamformerConfig
+from edge.geometry import ArrayGeometry
+from edge.kernels import beam as beam_kernels
+from edge.profiles import Profile
+
+F32 = NDArray[np.float32]
+
+GLIDE_S = 0.03
+"""time constant with which the weights in use follow the target weights (new look direction, bypass, fallback)"""
+
+
+class Spatial:
+    """The beamformer in use, the plain microphone of bypass, and the glide between target weights and weights in use.
+
+    Result: `beam` complex64 (bins,).
+    """
+
+    def __init__(self, config: BeamformerConfig, geometry: ArrayGeometry, profile: Profile) -> None:
+        self._config = config
+        self._geometry = geometry
+        self._hop_s = profile.hop_ms / 1000.0
+        spacing_hz = profile.rate_hz / profile.window_samples
+        self._frequencies_hz: NDArray[np.float64] = np.arange(profile.bins, dtype=np.float64) * spacing_hz
+        self._glide = np.float32(1.0 - math.exp(-self._hop_s / GLIDE_S))
+        self.beamformer = self.make(config.kind)
+        self._reference = self.make("none")
+        # state
+        self.bypass = False
+        self.azimuth_deg = config.azimuth_deg
+        self.elevation_deg = config.elevation_deg
+        self.weights_re: F32 = np.zeros_like(self.beamformer.target_re)
+        self.weights_im: F32 = np.zeros_like(self.beamformer.target_im)
+        # result
+        self.beam: NDArray[np.complex64] = np.zeros(profile.bins, np.complex64)
+
+        self.set_look(self.azimuth_deg, self.elevation_deg)
+        self._settle()
+
+    def make(self, kind: str) -> Beamformer:
+        """Beamformer of `kind` for this array, nothing learnt yet; touches no state, so any thread may make one."""
+        return make_beamformer(kind, self._geometry, self._frequencies_hz, self._hop_s, self._config)
+
+    def form(self, x_re: F32, x_im: F32, presence: F32) -> None:
+        """Learn from one frame and write `beam`: spectra (mics, bins), speech presence (bins,) of the hop before."""
+        self.beamformer.update(x_re, x_im, presence)
+        target = self._target
+        beam_kernels.approach(target.target_re, target.target_im, self._glide, self.weights_re, self.weights_im)
+        beam_kernels.apply_weights(self.weights_re, self.weights_im, x_re, x_im, self.beam)
+
+    def set_look(self, azimuth_deg: float, elevation_deg: float) -> None:
+        """Steer; the weights glide there within about 0.1 s."""
+        self.beamformer.set_look(azimuth_deg, elevation_deg)
+        self.azimuth_deg, self.elevation_deg = azimuth_deg, elevation_deg
+
+    def set_beamformer(self, beamformer: Beamformer) -> None:
+        """Put in another beamformer; the weights glide over to it."""
+        beamformer.set_look(self.azimuth_deg, self.elevation_deg)
+        self.beamformer = beamformer
+
+    def reset(self) -> None:
+        """Forget what was learnt; the look direction stays."""
+        self.beamformer.reset()
+        self.set_look(self.azimuth_deg, self.elevation_deg)
+        self._settle()
+
+    @property
+    def _target(self) -> Beamformer:
+        return self._reference if self.bypass else self.beamformer
+
+    def _settle(self) -> None:
+        np.copyto(self.weights_re, self._target.target_re)
+        np.copyto(self.weights_im, self._target.target_im)
