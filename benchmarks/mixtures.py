@@ -36,11 +36,11 @@ class Mixture:
 
     def at_snr(self, snr_db: float, speech_dbfs: float = -30.0) -> tuple[F32, F32]:
         """(speech, noise) with the wanted power ratio at the first microphone over the whole file."""
-        gain = 10 ** (speech_dbfs / 20) / _rms(self.speech[:, 0])
+        gain = 10 ** (speech_dbfs / 20) / rms(self.speech[:, 0])
         return self.speech * gain, self.noise * (gain * 10 ** (-snr_db / 20))
 
 
-def _rms(x: F32) -> np.float32:
+def rms(x: F32) -> np.float32:
     return np.sqrt(np.mean(x.astype(np.float64) ** 2)).astype(np.float32)
 
 
@@ -78,18 +78,18 @@ def talkers(data: Path) -> list[tuple[str, list[Path]]]:
     return sorted(groups.items())
 
 
-def _continuous_speech(paths: list[Path], samples: int) -> F32:
+def continuous_speech(paths: list[Path], samples: int) -> F32:
     """Utterances of one talker at equal level with pauses of 0.4 s, repeated to the wanted length."""
     pause = np.zeros(int(0.4 * RATE_HZ), np.float32)
     parts: list[F32] = [pause]
     while sum(part.size for part in parts) < samples:
         for path in paths:
             utterance = load_mono(path)
-            parts += [utterance / max(_rms(utterance), np.float32(1e-6)), pause]
+            parts += [utterance / max(rms(utterance), np.float32(1e-6)), pause]
     return np.concatenate(parts)[:samples]
 
 
-def _looped(noise: F32, samples: int, rng: np.random.Generator) -> F32:
+def looped(noise: F32, samples: int, rng: np.random.Generator) -> F32:
     return np.take(noise, np.arange(samples) + int(rng.integers(noise.size)), mode="wrap")
 
 
@@ -102,9 +102,9 @@ def mono_mixtures(data: Path, count: int, duration_s: float, seed: int) -> Itera
     for i in range(count):
         talker, paths = people[i % len(people)]
         noise_path = noises[i % len(noises)]
-        speech = _continuous_speech(paths, samples)
-        noise = _looped(load_mono(noise_path), samples, rng)
-        noise = noise * (_rms(speech) / max(_rms(noise), np.float32(1e-9)))
+        speech = continuous_speech(paths, samples)
+        noise = looped(load_mono(noise_path), samples, rng)
+        noise = noise * (rms(speech) / max(rms(noise), np.float32(1e-9)))
         yield Mixture(f"{talker} in {noise_path.stem}", speech[:, None], noise[:, None], 0.0, 0.0)
 
 
@@ -136,5 +136,5 @@ def room_mixtures(
             room.add_source(centre_m + distance_m * unit_vector(direction_deg, 10.0), signal=gain * noise)
         images = np.asarray(room.simulate(return_premix=True), dtype=np.float32)[:, :, : len(mono.speech)]
         speech, noise = images[0].T, images[1:].sum(axis=0).T
-        noise *= _rms(speech[:, 0]) / _rms(noise[:, 0])
+        noise *= rms(speech[:, 0]) / rms(noise[:, 0])
         yield Mixture(mono.name, np.ascontiguousarray(speech), np.ascontiguousarray(noise), azimuth_deg, elevation_deg)
