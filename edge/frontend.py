@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from edge.config.schema import Config
 from edge.errors import ConfigError
 from edge.geometry import ArrayGeometry
-from edge.kernels import levels
+from edge.kernels import levels, phase
 from edge.meters import Meters
 from edge.profiles import Profile
 from edge.stft import Stft
@@ -38,6 +38,7 @@ class FrontEnd:
         gains_db = np.asarray(config.array.gains_db or [0.0] * geometry.mics)
         self.calibration: F32 = (10.0 ** (gains_db / 20.0)).astype(np.float32)
         """gain applied to each microphone"""
+        self._turn = delay_turn(config.array.delays_us, profile)
         self.active: NDArray[np.bool_] = np.ones(geometry.mics, np.bool_)
         self.stft = Stft(profile, geometry.mics)
         self.spectrum_re, self.spectrum_im = self.stft.spectrum_re, self.stft.spectrum_im
@@ -61,9 +62,31 @@ class FrontEnd:
         meters.frames += len(self.block)
 
     def analyze(self) -> None:
-        """Spectra of the microphones."""
+        """Spectra of the microphones, their calibration delays applied."""
         self.stft.analyze()
+        if self._turn is not None:
+            phase.rotate(*self._turn, self.spectrum_re, self.spectrum_im)
+
+    @property
+    def calibration_turn(self) -> NDArray[np.complex64]:
+        """Factor on each spectrum that stands for the calibration delay, complex64 (mics, bins)."""
+        if self._turn is None:
+            return np.ones(self.spectrum_re.shape, np.complex64)
+        return (self._turn[0] + 1j * self._turn[1]).astype(np.complex64)
 
     def reset(self) -> None:
         """Forget all signal state."""
         self.stft.reset()
+
+
+def delay_turn(delays_us: tuple[float, ...], profile: Profile) -> tuple[F32, F32] | None:
+    """exp(-2 pi i f delay) as real and imaginary part, float32 (mics, bins) each; None when there is no delay.
+
+    Calibration delays are a few samples at most, of hundreds in an analysis window, so turning the phase of a frame is
+    as good as delaying the signal.
+    """
+    if not any(delays_us):
+        return None
+    frequencies_hz = np.arange(profile.bins) * (profile.rate_hz / profile.window_samples)
+    turn = np.exp(-2j * np.pi * frequencies_hz * np.asarray(delays_us)[:, None] * 1e-6)
+    return turn.real.astype(np.float32), turn.imag.astype(np.float32)

@@ -147,6 +147,11 @@ class Pipeline:
         return self._front.calibration
 
     @property
+    def calibration_turn(self) -> NDArray[np.complex64]:
+        """Factor on the spectrum of each microphone that stands for its calibration delay, complex64 (mics, bins)."""
+        return self._front.calibration_turn
+
+    @property
     def beamformer(self) -> Beamformer:
         """The beamformer in use."""
         return self._spatial.beamformer

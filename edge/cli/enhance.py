@@ -122,6 +122,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _config(args: argparse.Namespace, channels: int) -> Config:
     """The configuration for a file of so many channels. Raises ConfigError, UsageError or AudioFileError."""
+    from edge.config.schema import ArrayConfig
+
     overrides = {
         "beamformer.kind": args.beamformer,
         "beamformer.azimuth_deg": args.azimuth,
@@ -151,9 +153,8 @@ def _config(args: argparse.Namespace, channels: int) -> Config:
         return config
     if channels == 1:
         say(f"{one}, so the beamformer of {named} is left out")
-        array = dataclasses.replace(config.array, positions_m=((0.0, 0.0, 0.0),), roles="M", gains_db=())
         beamformer = dataclasses.replace(config.beamformer, kind="none")
-        return dataclasses.replace(config, array=array, beamformer=beamformer)
+        return dataclasses.replace(config, array=ArrayConfig(), beamformer=beamformer)  # one microphone
     if channels == mics:
         say(
             f"{args.input} has {channels} channels of {len(roles)} ({roles}), taken for the {mics} microphones in order"

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from edge.boards import load_board
+from edge.config.calibration import read_calibration
 from edge.config.rules import problems_between_keys, same_file_problems
 from edge.config.schema import Config
 from edge.decoding import Decoder, one_line, read_toml, value_at
 from edge.errors import ConfigError
 
 _MQTT = "telemetry.mqtt"
-_PATHS = ("array.board", "input.path", "output.path", "mask.model", f"{_MQTT}.ca_file", f"{_MQTT}.password_file")
+_PATHS = ("input.path", "output.path", "mask.model", f"{_MQTT}.ca_file", f"{_MQTT}.password_file")
 _NAME_UNLESS_ENDING = {"array.board": ".toml", "mask.model": ".json"}
 
 
@@ -56,13 +57,15 @@ def _build(table: Mapping[str, Any], overrides: Mapping[str, Any], source: str, 
     from_file = decoder.given - set(_dotted(overrides))
     if folder is not None:
         config = _anchor(config, "array.board", from_file, folder)
+        config = _anchor(config, "array.calibration", from_file, folder)
     config = _with_board(config, decoder)
+    config = _with_calibration(config, decoder)
     config = _with_defaults_that_depend(config, decoder.given, bad)
     problems += map(one_line, problems_between_keys(config, _meant(decoder.given, from_file, overrides), bad))
     if problems:
         raise ConfigError(problems, source)
     if folder is not None:
-        for key in _PATHS[1:]:
+        for key in _PATHS:
             config = _anchor(config, key, from_file, folder)
     if same := [one_line(text) for text in same_file_problems(config)]:
         raise ConfigError(same, source)
@@ -98,6 +101,22 @@ def _with_board(config: Config, decoder: Decoder) -> Config:
         if key not in decoder.given:
             config = _replace(config, key, value)
     return config
+
+
+def _with_calibration(config: Config, decoder: Decoder) -> Config:
+    """Fill in gains and delays from the calibration file, unless the array itself is wrong."""
+    array = config.array
+    if not array.calibration or {"array.calibration", "array.positions_m", "array.board"} & decoder.bad:
+        return config
+    try:
+        found = read_calibration(Path(array.calibration), len(array.positions_m))
+    except ConfigError as error:
+        decoder.problems += [one_line(f"array.calibration: {error.source}: {text}") for text in error.problems]
+        decoder.bad.add("array.calibration")
+        return config
+    return dataclasses.replace(
+        config, array=dataclasses.replace(array, gains_db=found.gains_db, delays_us=found.delays_us)
+    )
 
 
 def _with_defaults_that_depend(config: Config, given: set[str], bad: set[str]) -> Config:

@@ -69,9 +69,20 @@ def _board_or_positions(config: Config, given: set[str]) -> Problems:
 
 
 def _gains(config: Config, given: set[str]) -> Problems:
-    gains, mics = len(config.array.gains_db), len(config.array.positions_m)
-    if gains not in (0, mics):
-        yield f"array.gains_db: got {gains} gains for {mics} microphones, expected one per microphone or none"
+    mics = len(config.array.positions_m)
+    for name, what in (("gains_db", "gains"), ("delays_us", "delays")):
+        got = len(getattr(config.array, name))
+        if got not in (0, mics):
+            yield f"array.{name}: got {got} {what} for {mics} microphones, expected one per microphone or none"
+
+
+def _calibration(config: Config, given: set[str]) -> Problems:
+    for name in ("gains_db", "delays_us"):
+        if config.array.calibration and f"array.{name}" in given:
+            yield (
+                f"array.{name}: given together with array.calibration, whose file has these numbers; expected one of "
+                "them"
+            )
 
 
 def _beamformer(config: Config, given: set[str]) -> Problems:
@@ -228,7 +239,8 @@ _RULES: tuple[tuple[Callable[[Config, set[str]], Problems], tuple[str, ...]], ..
     (_board_or_positions, ()),
     (_positions, ("array.board", "array.positions_m")),
     (_roles, ("array.board", "array.positions_m", "array.roles")),
-    (_gains, ("array.board", "array.positions_m", "array.gains_db")),
+    (_gains, ("array.board", "array.positions_m", "array.gains_db", "array.delays_us", "array.calibration")),
+    (_calibration, ("array.calibration",)),
     (_beamformer, ("array.board", "array.positions_m", "beamformer.kind")),
     (_input_rate, ("profile", "input.rate_hz")),
     (_output_rate, ("profile", "output.kind", "output.rate_hz")),

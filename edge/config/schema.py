@@ -13,6 +13,10 @@ from edge.decoding import Choice, Range
 from edge.kinds import BEAMFORMER_KINDS, MASK_KINDS, PRECISIONS
 from edge.profiles import PROFILES
 
+GAIN_LIMIT_DB = 60.0
+DELAY_LIMIT_US = 250.0
+"""largest calibration of one microphone"""
+
 
 @dataclass(frozen=True)
 class ArrayConfig:
@@ -25,8 +29,12 @@ class ArrayConfig:
     roles: str = "M"
     """one letter per captured channel: M microphone (in the order of positions_m), R playback reference, X unused;
     the default is that of the board, or one M per position"""
-    gains_db: Annotated[tuple[float, ...], Range(-60, 60)] = ()
+    calibration: str = ""
+    """file of `edge calibrate` with gains and delays per microphone, in place of gains_db and delays_us"""
+    gains_db: Annotated[tuple[float, ...], Range(-GAIN_LIMIT_DB, GAIN_LIMIT_DB)] = ()
     """calibration gain per microphone; empty means 0 dB each"""
+    delays_us: Annotated[tuple[float, ...], Range(-DELAY_LIMIT_US, DELAY_LIMIT_US)] = ()
+    """calibration delay put on each microphone, negative for one that is late; empty means none"""
 
 
 @dataclass(frozen=True)

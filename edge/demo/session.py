@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.config.calibration import uncalibrated
 from edge.config.load import load_config
 from edge.config.schema import BeamformerConfig, Config, InputConfig, MqttConfig, OutputConfig
 from edge.decoding import read_toml
@@ -59,7 +60,10 @@ def demo_config(scene: Scene, out_wav: Path, file: Path | None, loop: bool) -> C
     return dataclasses.replace(
         config,
         array=dataclasses.replace(
-            config.array, board=scene.facts["board"], positions_m=positions, roles="M" * len(positions), gains_db=()
+            uncalibrated(config.array),
+            board=scene.facts["board"],
+            positions_m=positions,
+            roles="M" * len(positions),
         ),
         input=InputConfig(kind="file", path=str(MIX), rate_hz=scene.rate_hz, realtime=True, loop=loop),
         output=OutputConfig(kind="file", path=str(out_wav), rate_hz=scene.rate_hz, channels=("listen", "asr")),

@@ -39,6 +39,7 @@ class _Shadow:
     def __init__(self, pipeline: Pipeline) -> None:
         self._mic_channels = pipeline.mic_channels
         self._calibration = pipeline.calibration[:, None]
+        self._turn = pipeline.calibration_turn
         self._stft = Stft(pipeline.profile, len(self._mic_channels))
         self._hop = pipeline.hop_samples
 
@@ -48,7 +49,8 @@ class _Shadow:
         stft.history[:, : -self._hop] = stft.history[:, self._hop :].copy()
         stft.history[:, -self._hop :] = block[:, self._mic_channels].T * self._calibration
         stft.analyze()
-        beam = np.sum(np.conj(weights) * (stft.spectrum_re + 1j * stft.spectrum_im), axis=0).astype(np.complex64)
+        spectrum = (stft.spectrum_re + 1j * stft.spectrum_im) * self._turn
+        beam = np.sum(np.conj(weights) * spectrum, axis=0).astype(np.complex64)
         stft.synthesize((beam * gain).astype(np.complex64), beam)
         return stft.signals
 
