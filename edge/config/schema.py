@@ -105,6 +105,25 @@ class BeamformerConfig:
 
 
 @dataclass(frozen=True)
+class HealthConfig:
+    """Microphones that fail are found while running, left out, and taken back once they recover."""
+
+    enabled: bool = True
+    """watch the microphones; matters from two microphones on"""
+    quiet_db: Annotated[float, Range(6, 60)] = 20.0
+    """a microphone so much quieter than the others (0.7 to 4 kHz) is dead"""
+    loud_db: Annotated[float, Range(6, 60)] = 12.0
+    """one whose noise is so much louder than all others is noisy; one that hears nothing in common with them is anyway"""
+    clipped_share: Annotated[float, Range(0.001, 1)] = 0.03
+    """share of samples at full scale from which a microphone is clipped, while the others are not"""
+    readmit_s: Annotated[float, Range(0.5, 60)] = 2.0
+    """heard well for so long, a microphone is taken back; doubles each time that it fails again, up to a minute"""
+    channel_order: Annotated[str, Choice("correct", "alarm", "ignore")] = "correct"
+    """what to do when the captured channels have changed places: correct where that is certain and else alarm, alarm
+    only, or not look"""
+
+
+@dataclass(frozen=True)
 class MaskConfig:
     """What removes the noise that is left, frequency by frequency. Only the listen output is masked."""
 
@@ -191,6 +210,7 @@ class Config:
     input: InputConfig = field(default_factory=InputConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
     beamformer: BeamformerConfig = field(default_factory=BeamformerConfig)
+    health: HealthConfig = field(default_factory=HealthConfig)
     mask: MaskConfig = field(default_factory=MaskConfig)
     post: PostConfig = field(default_factory=PostConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
