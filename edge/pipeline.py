@@ -189,6 +189,11 @@ class Pipeline:
         return np.fmax(self._gain, self._floor) * self._level.gain
 
     @property
+    def presence(self) -> F32:
+        """Speech presence after the last hop, float32 (bins,) in [0, 1]; overwritten by the next hop."""
+        return self._estimator.presence
+
+    @property
     def frequencies_hz(self) -> NDArray[np.float64]:
         return self._stft.frequencies_hz
 
