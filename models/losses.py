@@ -1,4 +1,4 @@
-"""What training minimises: compressed spectral distance plus a small signal-to-distortion term."""
+"""What training minimises: compressed spectral distance, a small signal-to-distortion term, envelope correlation."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from models.envelopes import Envelopes
+
 COMPRESSION = 0.3
 """Exponent on magnitudes, as in many enhancement losses (Braun and Tashev 2020): loudness counts, not power."""
 COMPLEX_SHARE = 0.3
 """Weight of the complex part against the magnitude part."""
-SDR_WEIGHT = 0.004
+SDR_WEIGHT = 0.006
 """Loss per dB of spectral SDR."""
+ENVELOPE_WEIGHT = 0.1
+"""Loss per unit of lost envelope correlation (see models.envelopes)."""
 SILENCE_DB = -60.0
 
 
@@ -29,6 +33,7 @@ class Targets:
     cross: Tensor
     """real part of conj(noisy) * clean"""
     clean_power: Tensor
+    energy: Tensor
     """(batch,) energy of the target"""
     speaks: Tensor
     """(batch,) bool: the item has speech"""
@@ -63,19 +68,22 @@ def prepare(noisy: Tensor, clean: Tensor, weight: Tensor) -> Targets:
     wanted = COMPLEX_SHARE * sc * cosine + (1.0 - COMPLEX_SHARE) * sc
     rest = ((sc.square() - wanted.square()) * weight).mean()
     square = scale * scale
-    return Targets(xc, wanted, rest, noisy_power * square, cross, energy * square[0, :, 0], speaks, weight)
+    return Targets(
+        xc, wanted, rest, noisy_power * square, cross, clean_power * square, energy * square[0, :, 0], speaks, weight
+    )
 
 
 def sdr_db(gains: Tensor, t: Targets) -> Tensor:
     """(batch,) spectral signal-to-distortion ratio in dB of gains (frames, batch, bins), -30 to 30 by a soft bound."""
-    distortion = (gains.square() * t.noisy_power - 2.0 * gains * t.cross).sum((0, 2)) + t.clean_power
-    return 10.0 * torch.log10(t.clean_power / (distortion + 1e-3 * t.clean_power) + 1e-3)
+    distortion = (gains.square() * t.noisy_power - 2.0 * gains * t.cross).sum((0, 2)) + t.energy
+    return 10.0 * torch.log10(t.energy / (distortion + 1e-3 * t.energy) + 1e-3)
 
 
-def loss(gains: Tensor, t: Targets) -> Tensor:
-    """Scalar loss of gains (frames, batch, bins)."""
+def loss(gains: Tensor, t: Targets, envelopes: Envelopes) -> Tensor:
+    """Scalar loss of gains (frames, batch, bins), at least one segment of `envelopes` long."""
     compressed = (gains + 1e-4) ** COMPRESSION * t.noisy_compressed
     spectral = ((compressed - t.wanted).square() * t.weight).mean() + t.rest
     if not bool(t.speaks.any()):
         return spectral
-    return spectral - SDR_WEIGHT * sdr_db(gains, t)[t.speaks].mean()
+    kept = envelopes.correlation(gains.square() * t.noisy_power, t.clean_power)[t.speaks].mean()
+    return spectral - SDR_WEIGHT * sdr_db(gains, t)[t.speaks].mean() + ENVELOPE_WEIGHT * (1.0 - kept)

@@ -16,24 +16,27 @@ F32 = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class MixingConfig:
-    segment_s: float = 2.5
-    batch: int = 16
+    segment_s: float = 4.0
+    """long enough that most of it is heard with the noise already known, as in a live system that runs for hours"""
+    batch: int = 12
     pool: int = 192
     """segments of each kind held at once"""
-    refresh: int = 5
+    refresh: int = 4
     """segments of each kind made new per batch; each is used about batch / refresh times, with other partners"""
     rooms: int = 200
-    reverberant: float = 0.55
-    snr_mean_db: float = 6.0
-    snr_spread_db: float = 6.5
-    snr_low_db: float = -8.0
+    reverberant: float = 0.45
+    snr_mean_db: float = 5.0
+    snr_spread_db: float = 7.0
+    snr_low_db: float = -10.0
     snr_high_db: float = 30.0
     silent: float = 0.03
     """share of items without speech"""
     clean: float = 0.03
     """share of items without noise"""
+    clipped: float = 0.05
+    """share of mixtures that overload the microphone; the target is not clipped"""
     level_low_dbfs: float = -48.0
-    level_high_dbfs: float = -8.0
+    level_high_dbfs: float = -5.0
 
 
 class Mixer:
@@ -82,7 +85,7 @@ class Mixer:
     def noise_segment(self, rng: np.random.Generator) -> F32:
         """One noise of unit rms, equalised, now and then in a room."""
         audio = self._noises.draw(rng)
-        room_index = int(rng.integers(self.config.rooms)) if rng.random() < 0.25 else None
+        room_index = int(rng.integers(self.config.rooms)) if rng.random() < 0.35 else None
         equaliser = random_equaliser(rng, self._rooms.length // 2 + 1, 6.0)
         return unit(self._rooms.filter(audio, equaliser, room_index)[0])
 
@@ -131,6 +134,9 @@ def mix(rng: np.random.Generator, wet: F32, early: F32, noise: F32, config: Mixi
         amount = 10.0 ** (-snr_db / 20.0) if kind < 1.0 - config.clean else 10.0 ** (-rng.uniform(35.0, 60.0) / 20.0)
         mixture, target = wet + noise * np.float32(amount), early
     scale = level / max(float(np.sqrt(np.mean(np.square(mixture)))), 1e-6)
-    peak = float(np.abs(mixture).max()) * scale
-    scale *= min(1.0, 0.99 / max(peak, 1e-9))
+    peak = float(np.abs(mixture).max())
+    scale = min(scale, 0.99 / max(peak, 1e-9))
+    if rng.random() < config.clipped:
+        limit = np.float32(peak * rng.uniform(0.15, 0.8))
+        mixture = np.clip(mixture, -limit, limit)
     return mixture * np.float32(scale), target * np.float32(scale)

@@ -10,11 +10,11 @@ from models.net import MaskNet
 
 
 def restore(state: dict[str, Any]) -> tuple[MaskNet, FrontEnd]:
-    """Network and front end of a checkpoint."""
+    """Network, its weights averaged over the last steps, and front end of a checkpoint."""
     config = state["config"]
     front = FrontEnd(PROFILES[config["profile"]], config["run_every_hops"])
     front.mean.copy_(state["front"]["mean"])
     front.inverse_std.copy_(state["front"]["inverse_std"])
     net = MaskNet(front.layout.bands, config["hidden"], config["layers"])
-    net.load_state_dict(state["net"])
+    net.load_state_dict(state["average"])
     return net.eval(), front

@@ -1,4 +1,4 @@
-"""Kinds of noise made at run time: recordings changed in pitch, textures, babble, coloured noise, hum, clicks."""
+"""Kinds of noise made at run time: recordings changed in pitch, textures, babble, coloured noise, wind, hum, clicks."""
 
 from __future__ import annotations
 
@@ -42,23 +42,44 @@ class NoiseMaker:
         weight = np.sqrt([c.samples for c in noise.clips])
         self._noise_cdf = np.cumsum(weight / weight.sum())
         self._kinds = (
-            (0.44, self.recording),
-            (0.14, self.several),
+            (0.34, self.recording),
             (0.13, self.texture),
-            (0.11, self.babble),
-            (0.10, self.coloured),
+            (0.12, self.babble),
+            (0.11, self.coloured),
+            (0.03, self.wind),
             (0.04, self.hum),
-            (0.04, self.clicks),
+            (0.03, self.clicks),
         )
+        self._several = 0.20
+        """share of segments in which two to four of these sound at once (a cafe: babble, dishes, a ventilator)"""
 
     def draw(self, rng: np.random.Generator) -> F32:
         """One float32 (samples,) segment of unit rms."""
+        out = self._one(rng)
+        if rng.random() < self._several:
+            for _ in range(int(rng.integers(1, 4))):
+                out = out + self._one(rng) * np.float32(10.0 ** (rng.uniform(-12.0, 3.0) / 20.0))
+        if rng.random() < 0.12:
+            out = out * self._coming_and_going(rng)
+        if rng.random() < 0.3:  # a room or a microphone adds its own steady floor
+            out = unit(out) + self.coloured(rng) * np.float32(10.0 ** (rng.uniform(-30.0, -6.0) / 20.0))
+        return unit(out)
+
+    def _one(self, rng: np.random.Generator) -> F32:
         shares = np.cumsum([share for share, _ in self._kinds])
         kind = int(np.searchsorted(shares, rng.random() * shares[-1], side="right"))
-        out = unit(self._kinds[min(kind, len(self._kinds) - 1)][1](rng))
-        if rng.random() < 0.3:  # a room or a microphone adds its own steady floor
-            out = out + self.coloured(rng) * np.float32(10.0 ** (rng.uniform(-30.0, -6.0) / 20.0))
-        return unit(out)
+        return unit(self._kinds[min(kind, len(self._kinds) - 1)][1](rng))
+
+    def _coming_and_going(self, rng: np.random.Generator) -> F32:
+        """Gain curve that steps between up to 30 dB down and full, each level held for 0.3 to 2 s: doors, switches."""
+        level_db, at = np.empty(self.samples, np.float32), 0
+        while at < self.samples:
+            held = int(rng.uniform(0.3, 2.0) * RATE_HZ)
+            level_db[at : at + held] = rng.uniform(-30.0, 0.0)
+            at += held
+        # 10 ms from one level to the next
+        curve = np.convolve(np.pad(level_db, 80, mode="edge"), np.full(160, 1.0 / 160.0), "same")[80:-80]
+        return (10.0 ** (curve / 20.0)).astype(np.float32)
 
     def recording(self, rng: np.random.Generator) -> F32:
         """Part of a recorded clip at 0.7 to 1.4 times its speed."""
@@ -75,13 +96,6 @@ class NoiseMaker:
         first = 0 if audio.size >= self.samples else int(rng.integers(0, audio.size))
         return looped(audio, self.samples, first) if audio.size < self.samples + 640 else audio[: self.samples]
 
-    def several(self, rng: np.random.Generator) -> F32:
-        """Two or three recordings at once, up to 10 dB apart."""
-        out = np.zeros(self.samples, np.float32)
-        for _ in range(int(rng.integers(2, 4))):
-            out += unit(self.recording(rng)) * np.float32(10.0 ** (rng.uniform(-10.0, 0.0) / 20.0))
-        return out
-
     def texture(self, rng: np.random.Generator) -> F32:
         """Grains of one recording, shuffled and overlapped: an endless ambience from a short clip."""
         source = unit(self.recording(rng))
@@ -94,9 +108,9 @@ class NoiseMaker:
         return out[: self.samples]
 
     def babble(self, rng: np.random.Generator) -> F32:
-        """Three to ten talkers at once."""
+        """Three to sixteen talkers at once."""
         out = np.zeros(self.samples, np.float32)
-        for _ in range(int(rng.integers(3, 11))):
+        for _ in range(int(rng.integers(3, 17))):
             clip = self.speech.clips[int(rng.integers(len(self.speech.clips)))]
             audio = self.speech.audio(clip, 0, self.samples)
             if rng.random() < 0.3:
@@ -124,6 +138,23 @@ class NoiseMaker:
             curve = np.interp(np.linspace(0, knots, self.samples), np.arange(knots + 1), level_db)
             out = out * (10.0 ** (curve / 20.0)).astype(np.float32)
         return out
+
+    def wind(self, rng: np.random.Generator) -> F32:
+        """Gusts on a microphone: noise that falls steeply above a corner of 60 to 1000 Hz; level and corner move."""
+        import scipy.fft
+
+        n = scipy.fft.next_fast_len(self.samples, real=True)
+        hz = np.arange(1, n // 2 + 2, dtype=np.float32) * (RATE_HZ / n)
+        spectrum = rng.standard_normal(hz.size, np.float32) + 1j * rng.standard_normal(hz.size, np.float32)
+        corner_hz = np.exp(rng.uniform(np.log(60.0), np.log(250.0)))
+        order = rng.uniform(1.0, 2.2)
+        knots = max(2, int(self.samples / RATE_HZ * rng.uniform(1.0, 5.0)))
+        strength = np.interp(np.linspace(0, knots, self.samples), np.arange(knots + 1), rng.random(knots + 1) ** 2)
+        calm, gust = (
+            scipy.fft.irfft(spectrum / (1.0 + (hz / corner) ** order), n)[: self.samples]
+            for corner in (corner_hz, corner_hz * rng.uniform(1.5, 4.0))
+        )
+        return unit((calm * (0.1 + strength) + gust * strength**2).astype(np.float32))
 
     def hum(self, rng: np.random.Generator) -> F32:
         """Mains or motor harmonics with a slight drift over a floor of coloured noise."""

@@ -19,6 +19,7 @@ from edge.errors import EdgeError
 from edge.profiles import PROFILES
 from models import checkpoint, losses
 from models.data import load_corpus
+from models.envelopes import Envelopes
 from models.frontend import FrontEnd
 from models.mixing import Mixer, MixingConfig
 from models.net import MaskNet
@@ -36,13 +37,16 @@ class TrainConfig:
     hidden: int = 192
     layers: int = 2
     learning_rate: float = 1.5e-3
+    averaging: float = 0.999
+    """share kept per step by the running mean of the weights, which is what is validated and exported"""
     warmup_steps: int = 150
     clip_norm: float = 0.5
-    plateau_patience: int = 5
+    plateau_patience: int = 8
     """validations without improvement before the learning rate halves"""
     validate_every: int = 400
     validation_batches: int = 6
     minutes: float = 60.0
+    """of processor time of one process, so that a busy or stopped machine does not use them up"""
     max_steps: int = 1_000_000
     seed: int = 1
     mixing: MixingConfig = field(default_factory=MixingConfig)
@@ -74,8 +78,10 @@ class Trainer:
         profile = PROFILES[config.profile]
         self.front = FrontEnd(profile, config.run_every_hops)
         self.net = MaskNet(self.front.layout.bands, config.hidden, config.layers)
+        self.average = MaskNet(self.front.layout.bands, config.hidden, config.layers)
         self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=config.learning_rate, weight_decay=1e-3)
         self.weight = losses.bin_weights(profile.bins, profile.rate_hz)
+        self.envelopes = Envelopes(profile.bins, profile.rate_hz, self.front.frame_hop)
         voices, sounds = load_corpus(speech, "speech", data), load_corpus(noise, "noise", data)
         self.hours = {"speech": round(voices.hours, 2), "noise": round(sounds.hours, 2)}
         self.mixer = Mixer(voices.split(False), sounds.split(False), config.mixing, config.seed, self.ranks.rank)
@@ -91,8 +97,9 @@ class Trainer:
             self.front.fit(torch.from_numpy(np.concatenate([many.batch(i)[0] for i in range(4)])))
             if start_from is not None:
                 self._start_from(checkpoint.load(start_from))
+            self.average.load_state_dict(self.net.state_dict())
 
-    def batch_loss(self, mixture: Tensor, target: Tensor) -> tuple[Tensor, Tensor, losses.Targets]:
+    def batch_loss(self, net: MaskNet, mixture: Tensor, target: Tensor) -> tuple[Tensor, Tensor, losses.Targets]:
         """(loss, gains per bin, targets) of waves (batch, samples)."""
         with torch.no_grad():
             heard = self.front.spectra(mixture)
@@ -100,13 +107,13 @@ class Trainer:
             delay = self.front.loss_delay
             noisy = self.front.spectra(mixture, delay) if delay else heard
             targets = losses.prepare(noisy, self.front.spectra(target, delay), self.weight)
-        gains = self.net(features)[0] @ self.front.interpolation
-        return losses.loss(gains, targets), gains, targets
+        gains = net(features)[0] @ self.front.interpolation
+        return losses.loss(gains, targets, self.envelopes), gains, targets
 
     def train_step(self) -> float:
         mixture, target = self.mixer.batch(self.step)
         self.optimiser.zero_grad(set_to_none=True)
-        value, _, _ = self.batch_loss(torch.from_numpy(mixture), torch.from_numpy(target))
+        value, _, _ = self.batch_loss(self.net, torch.from_numpy(mixture), torch.from_numpy(target))
         value.backward()
         parameters = [p for p in self.net.parameters() if p.grad is not None]
         flat = torch.cat([p.grad.reshape(-1) for p in parameters if p.grad is not None] + [value.detach().reshape(1)])
@@ -120,7 +127,15 @@ class Trainer:
             group["lr"] = self.learning_rate()
         self.optimiser.step()
         self.step += 1
+        self._update_average()
         return float(flat[-1])
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        # a short memory at first, so that the beginning is soon forgotten
+        kept = min(self.config.averaging, self.step / (self.step + 10.0))
+        for mean, new in zip(self.average.parameters(), self.net.parameters(), strict=True):
+            mean.lerp_(new, 1.0 - kept)
 
     def learning_rate(self) -> float:
         c = self.config
@@ -130,20 +145,23 @@ class Trainer:
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """Loss and spectral SDR gain on held-out talkers and noises, the same every time."""
-        values, gained = [], []
+        """Loss, spectral SDR gain and envelope correlation on held-out talkers and noises, the same every time."""
+        values, gained, kept = [], [], []
         for mixture, target in self.validation:
-            value, gains, t = self.batch_loss(mixture, target)
+            value, gains, t = self.batch_loss(self.average, mixture, target)
             values.append(float(value))
             gain_db = losses.sdr_db(gains, t) - losses.sdr_db(torch.ones_like(gains), t)
             gained += gain_db[t.speaks].tolist()
-        return {"loss": float(np.mean(values)), "sdr_gain_db": float(np.mean(gained))}
+            kept += self.envelopes.correlation(gains.square() * t.noisy_power, t.clean_power)[t.speaks].tolist()
+        means = {"loss": values, "sdr_gain_db": gained, "envelopes": kept}
+        return {name: float(np.mean(v)) for name, v in means.items()}
 
     def state(self) -> dict[str, Any]:
         keep = ("step", "elapsed_s", "factor", "bad", "best", "history", "hours")
         return {
             "config": asdict(self.config),
             "net": self.net.state_dict(),
+            "average": self.average.state_dict(),
             "front": {"mean": self.front.mean, "inverse_std": self.front.inverse_std},
             "optimiser": self.optimiser.state_dict(),
             **{k: getattr(self, k) for k in keep},
@@ -151,6 +169,7 @@ class Trainer:
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.net.load_state_dict(state["net"])
+        self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.front.mean.copy_(state["front"]["mean"])
         self.front.inverse_std.copy_(state["front"]["inverse_std"])
@@ -158,8 +177,12 @@ class Trainer:
             setattr(self, k, state[k])
 
     def _start_from(self, state: dict[str, Any]) -> None:
-        """Take over a network that was trained for another profile."""
+        """Take over the network of another run, of this or of another profile."""
         source, front = restore(state)
+        if front.profile == self.front.profile:
+            # the same features as it was trained on, so that it begins where it ended
+            self.front.mean.copy_(front.mean)
+            self.front.inverse_std.copy_(front.inverse_std)
         ends = (front.layout, front.profile, self.front.layout, self.front.profile)
         transfer(source, self.net, band_map(*ends), band_map(*ends[2:], *ends[:2]))
 
@@ -189,12 +212,12 @@ class Trainer:
     def run(self) -> None:
         """Train until the minutes or the steps are used up; the last state and the best are on disk afterwards."""
         self.out.mkdir(parents=True, exist_ok=True)
-        mean, tick = 0.0, time.monotonic()
+        mean, tick = 0.0, time.process_time()
         while True:
             value = self.train_step()
             mean = value if mean == 0.0 else 0.99 * mean + 0.01 * value
             # the mean over the ranks of the time is the same number everywhere, so all stop at the same step
-            now = time.monotonic()
+            now = time.process_time()
             self.elapsed_s += float(self.ranks.average(torch.tensor([now - tick], dtype=torch.float64)))
             tick = now
             done = self.elapsed_s >= 60.0 * self.config.minutes or self.step >= self.config.max_steps
@@ -212,11 +235,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--cache", type=Path, help="where decoded audio is kept (default: OUT/cache)")
     parser.add_argument("--profile", choices=sorted(PROFILES), default="assistant")
     parser.add_argument("--run-every-hops", type=int, help="hops between network runs (default: 1, hearing 4)")
-    parser.add_argument("--start-from", type=Path, help="checkpoint of another profile to begin with")
+    parser.add_argument("--start-from", type=Path, help="checkpoint of another run to begin with")
     parser.add_argument("--learning-rate", type=float, default=TrainConfig.learning_rate)
     parser.add_argument("--hidden", type=int, default=192)
-    parser.add_argument("--minutes", type=float, default=60.0, help="stop after so long, learning rate down to nothing")
-    parser.add_argument("--max-steps", type=int, default=1_000_000)
+    parser.add_argument("--minutes", type=float, default=60.0, help="processor time of a process to stop after")
+    parser.add_argument("--max-steps", type=int, default=1_000_000, help="steps to stop after")
+    parser.add_argument("--validate-every", type=int, default=TrainConfig.validate_every, help="steps; saves too")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1, help="per process; two processes beat one with two threads")
     a = parser.parse_args(arguments)
@@ -227,6 +251,7 @@ def main(arguments: list[str] | None = None) -> int:
         every,
         a.hidden,
         learning_rate=a.learning_rate,
+        validate_every=a.validate_every,
         minutes=a.minutes,
         max_steps=a.max_steps,
         seed=a.seed,

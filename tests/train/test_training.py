@@ -21,12 +21,14 @@ from edge.mask.network import NetworkMask  # noqa: E402
 from edge.profiles import PROFILES  # noqa: E402
 from models import checkpoint, losses  # noqa: E402
 from models.data import load_corpus  # noqa: E402
+from models.envelopes import Envelopes  # noqa: E402
 from models.export import export  # noqa: E402
 from models.frontend import FrontEnd  # noqa: E402
-from models.mixing import Mixer, MixingConfig  # noqa: E402
+from models.mixing import Mixer, MixingConfig, mix  # noqa: E402
 from models.net import MaskNet  # noqa: E402
 from models.restore import restore  # noqa: E402
 from models.rooms import room_response  # noqa: E402
+from models.sounds import NoiseMaker  # noqa: E402
 from models.train import TrainConfig, Trainer  # noqa: E402
 from models.train import main as train_main  # noqa: E402
 from models.transfer import band_map, transfer  # noqa: E402
@@ -98,9 +100,9 @@ def test_loss_is_least_at_the_right_gain() -> None:
     clean = torch.from_numpy(
         (rng.standard_normal((20, 2, 33)) + 1j * rng.standard_normal((20, 2, 33))).astype("complex64")
     )
-    weight = losses.bin_weights(33, 16000)
+    weight, envelopes = losses.bin_weights(33, 16000), Envelopes(33, 16000, 768)
     targets = losses.prepare(clean * 2.0, clean, weight)
-    values = [float(losses.loss(torch.full((20, 2, 33), g), targets)) for g in (0.1, 0.4, 0.5, 0.6, 1.0)]
+    values = [float(losses.loss(torch.full((20, 2, 33), g), targets, envelopes)) for g in (0.1, 0.4, 0.5, 0.6, 1.0)]
     assert int(np.argmin(values)) == 2
 
 
@@ -108,9 +110,54 @@ def test_loss_of_silence_pulls_gains_down() -> None:
     rng = np.random.default_rng(0)
     noise = torch.from_numpy((rng.standard_normal((20, 2, 33)) + 1j).astype("complex64"))
     targets = losses.prepare(noise, torch.zeros_like(noise), losses.bin_weights(33, 16000))
-    values = [float(losses.loss(torch.full((20, 2, 33), g), targets)) for g in (0.0, 0.3, 1.0)]
+    envelopes = Envelopes(33, 16000, 768)
+    values = [float(losses.loss(torch.full((20, 2, 33), g), targets, envelopes)) for g in (0.0, 0.3, 1.0)]
     assert values == sorted(values)
     assert np.isfinite(values).all()
+
+
+def test_envelope_correlation_falls_with_noise_and_ignores_level_and_pauses() -> None:
+    rng = np.random.default_rng(1)
+    envelopes = Envelopes(257, 16000, 128)
+    shape = torch.from_numpy(rng.gamma(0.3, 1.0, (192, 2, 257)).astype(np.float32))
+    shape[96:] *= 1e-5  # a pause
+    noise = torch.from_numpy(rng.gamma(1.0, 1.0, (192, 2, 257)).astype(np.float32))
+    values = [envelopes.correlation(shape + g * noise, shape) for g in (0.0, 0.1, 1.0, 10.0)]
+    torch.testing.assert_close(values[0], torch.ones(2), atol=2e-3, rtol=0)
+    for louder, fainter in zip(values[1:], values, strict=False):
+        assert (louder < fainter).all()
+    # noise in the pause alone changes next to nothing, for there is nothing to understand
+    late = noise.clone()
+    late[:96] = 0.0
+    assert (envelopes.correlation(shape + 0.1 * late, shape) > 0.85).all()
+    torch.testing.assert_close(envelopes.correlation(7.0 * shape, shape), torch.ones(2), atol=2e-3, rtol=0)
+
+
+def test_every_kind_of_noise_is_finite_and_of_its_length(corpora: tuple[Path, Path, Path]) -> None:
+    cache, speech, noise = corpora
+    samples = 20000
+    maker = NoiseMaker(load_corpus(noise, "noise", cache), load_corpus(speech, "speech", cache), samples)
+    kinds = (maker.recording, maker.texture, maker.babble, maker.coloured, maker.wind, maker.hum, maker.clicks)
+    for seed, kind in enumerate((*kinds, *[maker.draw] * 12)):
+        audio = kind(np.random.default_rng(seed))
+        assert audio.shape == (samples,)
+        assert audio.dtype == np.float32
+        assert np.isfinite(audio).all()
+        np.testing.assert_array_equal(audio, kind(np.random.default_rng(seed)))
+    wind = np.abs(np.fft.rfft(maker.wind(np.random.default_rng(3)))) ** 2
+    low = wind[: samples // 16].sum()  # below 1 kHz
+    assert low > 4.0 * (wind.sum() - low)
+
+
+def test_clipping_leaves_the_target_whole() -> None:
+    rng = np.random.default_rng(2)
+    wet, noise = (rng.standard_normal(8000).astype(np.float32) for _ in range(2))
+    config = dataclasses.replace(MIXING, clipped=1.0, silent=0.0, clean=0.0)
+    mixture, target = mix(np.random.default_rng(5), wet, wet, noise, config)
+    top = np.abs(mixture).max()
+    assert np.sum(np.abs(mixture) > 0.9999 * top) > 20
+    factor = float(target @ wet) / float(wet @ wet)
+    np.testing.assert_allclose(target, factor * wet, rtol=1e-4)
 
 
 def test_training_lowers_the_loss_on_held_out_talkers(corpora: tuple[Path, Path, Path], tmp_path: Path) -> None:
@@ -125,7 +172,7 @@ def test_training_lowers_the_loss_on_held_out_talkers(corpora: tuple[Path, Path,
 
 
 def test_resuming_continues_exactly(corpora: tuple[Path, Path, Path], tmp_path: Path) -> None:
-    # the learning rate follows the clock too; with hours allowed it follows the steps alone
+    # the learning rate follows the processor's clock too; with hours allowed it follows the steps alone
     config = dataclasses.replace(CONFIG, max_steps=10, minutes=1e9, validate_every=5)
     whole = Trainer(config, *corpora, tmp_path / "whole")
     whole.run()
@@ -136,8 +183,36 @@ def test_resuming_continues_exactly(corpora: tuple[Path, Path, Path], tmp_path: 
     rest = Trainer(config, *corpora, tmp_path / "parts")
     assert rest.step == 5
     rest.run()
-    for a, b in zip(whole.net.parameters(), rest.net.parameters(), strict=True):
-        assert torch.equal(a, b)
+    for one, other in ((whole.net, rest.net), (whole.average, rest.average)):
+        for a, b in zip(one.parameters(), other.parameters(), strict=True):
+            assert torch.equal(a, b)
+
+
+def test_the_average_of_the_weights_is_what_is_exported(corpora: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    trainer = Trainer(dataclasses.replace(CONFIG, averaging=0.9), *corpora, tmp_path / "run")
+    mean = {k: v.clone() for k, v in trainer.net.state_dict().items()}
+    for step in range(1, 13):
+        trainer.train_step()
+        kept = min(0.9, step / (step + 10.0))
+        mean = {k: kept * mean[k] + (1.0 - kept) * v for k, v in trainer.net.state_dict().items()}
+    net, _ = restore(trainer.state())
+    for name, value in net.state_dict().items():
+        torch.testing.assert_close(value, mean[name], atol=1e-5, rtol=1e-4)
+
+
+def test_a_run_of_the_same_profile_begins_where_the_other_ended(
+    corpora: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    first = Trainer(dataclasses.replace(CONFIG, max_steps=20), *corpora, tmp_path / "first")
+    first.run()
+    other = dataclasses.replace(CONFIG, seed=9)
+    second = Trainer(other, *corpora, tmp_path / "second", tmp_path / "first" / "best.pt")
+    torch.testing.assert_close(second.front.mean, first.front.mean)
+    waves = first.validation[0]
+    with torch.no_grad():
+        expected = first.batch_loss(first.average, *waves)[0]
+        torch.testing.assert_close(second.batch_loss(second.net, *waves)[0], expected)
+        torch.testing.assert_close(second.batch_loss(second.average, *waves)[0], expected)
 
 
 def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
