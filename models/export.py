@@ -6,6 +6,7 @@ import argparse
 import hashlib
 import json
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from edge.errors import EdgeError
 from edge.mask.features import POWER_FLOOR
 from edge.mask.manifest import FEATURES, FORMAT
 from models import checkpoint
-from models.graph import build_graph, state_names
+from models.graph import build_graph, state_names, store_in_half
 from models.quantise import check_ops, op_types, quantise
 from models.restore import restore
 
@@ -30,8 +31,12 @@ def export(state: dict[str, Any], folder: Path, name: str) -> Path:
     net, front = restore(state)
     profile, config = front.profile, state["config"]
     files = {p: folder / f"{name}.{p}.onnx" for p in ("float", "int8")}
-    onnx.save(build_graph(net), str(files["float"]))
-    quantise(files["float"], files["int8"])
+    graph = build_graph(net)
+    with tempfile.TemporaryDirectory() as scratch:
+        full = Path(scratch) / "full.onnx"  # quantised from all 32 bits, not from what is stored
+        onnx.save(graph, str(full))
+        quantise(full, files["int8"])
+    onnx.save(store_in_half(graph), str(files["float"]))
     check_ops(files["float"], files["int8"])
     bands = front.layout.bands
     last = state["history"][-1] if state["history"] else {}

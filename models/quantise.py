@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-FLOAT_OPS = {"LSTM", "MatMul", "Add", "Sigmoid"}
+FLOAT_OPS = {"Cast", "LSTM", "MatMul", "Add", "Sigmoid"}
+"""Cast: of stored weights, folded when the file is opened."""
 INT8_OPS = {"DynamicQuantizeLSTM", "DynamicQuantizeLinear", "MatMulInteger", "Cast", "Mul", "Add", "Sigmoid"}
 INT8_NEEDED = {"DynamicQuantizeLSTM", "MatMulInteger"}
 

@@ -24,6 +24,7 @@ from models.data import load_corpus  # noqa: E402
 from models.envelopes import Envelopes  # noqa: E402
 from models.export import export  # noqa: E402
 from models.frontend import FrontEnd  # noqa: E402
+from models.graph import build_graph, store_in_half  # noqa: E402
 from models.mixing import Mixer, MixingConfig, mix  # noqa: E402
 from models.net import MaskNet  # noqa: E402
 from models.restore import restore  # noqa: E402
@@ -236,7 +237,7 @@ def test_the_command_trains_and_explains_a_missing_folder(
 
 @pytest.mark.parametrize("name", ["assistant", "hearing"])
 def test_export_streams_what_torch_computes(name: str, corpora: tuple[Path, Path, Path], tmp_path: Path) -> None:
-    """Waves -> torch, against waves -> spectra -> NetworkMask hop by hop: gains equal below 1e-5."""
+    """Waves -> torch, against waves -> spectra -> NetworkMask hop by hop: gains within 1e-3 (16-bit weights)."""
     profile = PROFILES[name]
     every = {"assistant": 1, "hearing": 4}[name]
     config = dataclasses.replace(CONFIG, profile=name, run_every_hops=every, max_steps=6, validate_every=6)
@@ -256,12 +257,38 @@ def test_export_streams_what_torch_computes(name: str, corpora: tuple[Path, Path
         for _ in range(every):
             mask.step(spectrum, gain)
         worst = max(worst, float(np.abs(gain - expected[t]).max()))
-    assert worst < 1e-5
+    assert worst < 1e-3
     int8 = NetworkMask(manifest, profile, "int8")
     for spectrum in np.ascontiguousarray(spectra[:, 0].numpy()):
         for _ in range(every):
             int8.step(spectrum, gain)
     assert np.abs(gain - expected[-1]).max() < 0.05
+
+
+def test_a_graph_stored_in_half_runs_without_casts_and_says_nearly_the_same(tmp_path: Path) -> None:
+    import onnx
+    import onnxruntime
+
+    torch.manual_seed(0)
+    full = build_graph(MaskNet(71, 64))
+    half = store_in_half(full)
+    assert half.ByteSize() < 0.55 * full.ByteSize()
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "run.onnx")
+    options.log_severity_level = 3
+    run = onnxruntime.InferenceSession(half.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    optimised = onnx.load(options.optimized_model_filepath)
+    assert "Cast" not in {n.op_type for n in optimised.graph.node}
+    assert {i.data_type for i in optimised.graph.initializer} <= {onnx.TensorProto.FLOAT, onnx.TensorProto.INT64}
+    plain = onnxruntime.InferenceSession(full.SerializeToString(), providers=["CPUExecutionProvider"])
+    rng = np.random.default_rng(0)
+    worst, ends = 0.0, [{k: np.zeros((1, 1, 64), np.float32) for k in ("h1", "c1", "h2", "c2")} for _ in range(2)]
+    for _ in range(200):
+        frame = rng.standard_normal((1, 1, 71)).astype(np.float32)
+        found = [s.run(None, {"features": frame, **end}) for s, end in zip((run, plain), ends, strict=True)]
+        ends = [dict(zip(("h1", "c1", "h2", "c2"), f[1:], strict=True)) for f in found]
+        worst = max(worst, float(np.abs(found[0][0] - found[1][0]).max()))
+    assert 0.0 < worst < 1e-3
 
 
 def test_front_end_frames_end_where_the_live_hops_end() -> None:
