@@ -13,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.beamform.base import Beamformer
+from edge.beamform.localizer import Localizer
 from edge.config.schema import Config
 from edge.errors import ConfigError
 from edge.frontend import FrontEnd
 from edge.geometry import ArrayGeometry, geometry_from_config
+from edge.health.monitor import HealthMonitor
 from edge.kernels import gains
 from edge.mask.base import MaskEstimator
 from edge.mask.factory import make_estimator
@@ -79,6 +81,7 @@ class Pipeline:
         self.load(block)
         self._front.condition()
         self._front.analyze()
+        self._localize()
         self._beamform()
         self._mask()
         self._post()
@@ -95,6 +98,8 @@ class Pipeline:
         return (
             ("condition", self._front.condition),
             ("analyze", self._front.analyze),
+            ("health", self._health),
+            ("localize", self._localize),
             ("beamform", self._beamform),
             ("mask", self._mask),
             ("post", self._post),
@@ -113,6 +118,13 @@ class Pipeline:
         if out.shape != self._out.shape:
             raise ValueError(f"out has shape {out.shape}, expected {self._out.shape} (hop_samples, outputs)")
         np.copyto(out, self._out)
+
+    def _localize(self) -> None:
+        front = self._front
+        self._spatial.localize(front.spectrum_re, front.spectrum_im, self._estimator.presence, front.active)
+
+    def _health(self) -> None:
+        self._front.watch()
 
     def _beamform(self) -> None:
         front = self._front
@@ -142,6 +154,11 @@ class Pipeline:
         return self._front.mic_channels
 
     @property
+    def health(self) -> HealthMonitor:
+        """What is known about each microphone."""
+        return self._front.health
+
+    @property
     def calibration(self) -> F32:
         """Linear gain applied to each microphone."""
         return self._front.calibration
@@ -167,6 +184,16 @@ class Pipeline:
     @property
     def elevation_deg(self) -> float:
         return self._spatial.elevation_deg
+
+    @property
+    def tracking(self) -> bool:
+        """Whether the beam follows the talker."""
+        return self._spatial.tracking
+
+    @property
+    def localizer(self) -> Localizer | None:
+        """What tells where the talker is; None where the array cannot tell azimuths apart."""
+        return self._spatial.localizer
 
     @property
     def bypass(self) -> bool:
@@ -198,8 +225,12 @@ class Pipeline:
         return self._stft.frequencies_hz
 
     def set_look(self, azimuth_deg: float, elevation_deg: float) -> None:
-        """Steer; the weights glide there within about 0.1 s."""
+        """Steer there and stay; the weights glide there within about 0.1 s."""
         self._spatial.set_look(azimuth_deg, elevation_deg)
+
+    def set_tracking(self, enabled: bool) -> None:
+        """Follow the talker from now on, or stay where the beam is."""
+        self._spatial.set_tracking(enabled)
 
     def set_gain_floor_db(self, gain_floor_db: float) -> None:
         """Least gain of the listen output in dB, 0 or below."""

@@ -1,4 +1,4 @@
-"""Spatial filter: the spectra of the microphones in, one beam out. Holds the weights in use and where they look."""
+"""Spatial filter: the spectra of the microphones in, one beam out. Finds the talker, holds the weights in use."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.beamform.base import Beamformer
+from edge.beamform.doa import hears_azimuth
 from edge.beamform.factory import make_beamformer
+from edge.beamform.localizer import Localizer
 from edge.config.schema import BeamformerConfig
 from edge.geometry import ArrayGeometry
 from edge.kernels import beam as beam_kernels
@@ -35,7 +37,19 @@ class Spatial:
         self._glide = np.float32(1.0 - math.exp(-self._hop_s / GLIDE_S))
         self.beamformer = self.make(config.kind)
         self._reference = self.make("none")
+        self.localizer: Localizer | None = None
+        """None where the array cannot tell azimuths apart"""
+        if hears_azimuth(geometry):
+            self.localizer = Localizer(
+                geometry,
+                self._frequencies_hz,
+                self._hop_s,
+                config.azimuth_deg,
+                config.elevation_deg,
+                config.sector_deg,
+            )
         # state
+        self.tracking = config.steering == "track" and self.localizer is not None
         self.bypass = False
         self.azimuth_deg = config.azimuth_deg
         self.elevation_deg = config.elevation_deg
@@ -44,12 +58,22 @@ class Spatial:
         # result
         self.beam: NDArray[np.complex64] = np.zeros(profile.bins, np.complex64)
 
-        self.set_look(self.azimuth_deg, self.elevation_deg)
+        self._steer(self.azimuth_deg, self.elevation_deg)
         self._settle()
 
     def make(self, kind: str) -> Beamformer:
         """Beamformer of `kind` for this array, nothing learnt yet; touches no state, so any thread may make one."""
         return make_beamformer(kind, self._geometry, self._frequencies_hz, self._hop_s, self._config)
+
+    def localize(self, x_re: F32, x_im: F32, presence: F32, active: NDArray[np.bool_]) -> None:
+        """Find the talker in one frame and, while tracking, steer to where he is. `active` bool (mics,)."""
+        if self.localizer is None or self.beamformer.kind == "none":
+            return  # nothing can be told, or nothing can be steered
+        self.localizer.update(x_re, x_im, presence, active)
+        if self.tracking:
+            azimuth_deg = self.localizer.steer_from(self.azimuth_deg)
+            if azimuth_deg != self.azimuth_deg:
+                self._steer(azimuth_deg, self.elevation_deg)
 
     def form(self, x_re: F32, x_im: F32, presence: F32) -> None:
         """Learn from one frame and write `beam`: spectra (mics, bins), speech presence (bins,) of the hop before."""
@@ -59,7 +83,15 @@ class Spatial:
         beam_kernels.apply_weights(self.weights_re, self.weights_im, x_re, x_im, self.beam)
 
     def set_look(self, azimuth_deg: float, elevation_deg: float) -> None:
-        """Steer; the weights glide there within about 0.1 s."""
+        """Steer there and stay; the weights glide there within about 0.1 s."""
+        self.tracking = False
+        self._steer(azimuth_deg, elevation_deg)
+
+    def set_tracking(self, enabled: bool) -> None:
+        """Follow the talker from now on, or stay where the beam is. Nothing without a localizer."""
+        self.tracking = enabled and self.localizer is not None
+
+    def _steer(self, azimuth_deg: float, elevation_deg: float) -> None:
         self.beamformer.set_look(azimuth_deg, elevation_deg)
         self.azimuth_deg, self.elevation_deg = azimuth_deg, elevation_deg
 
@@ -69,9 +101,13 @@ class Spatial:
         self.beamformer = beamformer
 
     def reset(self) -> None:
-        """Forget what was learnt; the look direction stays."""
+        """Forget what was learnt, the talker too; a direction that was set stays, a tracked one starts again."""
         self.beamformer.reset()
-        self.set_look(self.azimuth_deg, self.elevation_deg)
+        if self.localizer is not None:
+            self.localizer.reset()
+        if self.tracking:
+            self.azimuth_deg, self.elevation_deg = self._config.azimuth_deg, self._config.elevation_deg
+        self._steer(self.azimuth_deg, self.elevation_deg)
         self._settle()
 
     @property

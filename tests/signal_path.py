@@ -15,7 +15,11 @@ MONO = ((0.0, 0.0, 0.0),)
 def make_pipeline(
     positions=SQUARE, beamformer="delay_sum", mask="bypass", profile="assistant", outputs=("listen", "asr"), **options
 ) -> Pipeline:
-    """Pipeline without a file: options go to BeamformerConfig, except roles, gains_db, floor_db, limiter_dbfs, agc."""
+    """Pipeline without a file: options go to BeamformerConfig, except roles, gains_db, floor_db, limiter_dbfs, agc.
+
+    The direction is fixed unless steering="track" says otherwise.
+    """
+    options = {"steering": "fixed"} | options
     config = Config(
         profile=profile,
         array=ArrayConfig(

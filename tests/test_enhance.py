@@ -116,7 +116,7 @@ def test_the_report_tells_levels_and_cost():
     report = enhancer.report()
     assert report["level_in_dbfs"][0] == pytest.approx(-20.0, abs=0.1)
     assert report["hops"] == 126
-    assert set(report["stage_ms"]) == {"condition", "analyze", "beamform", "mask", "post", "synthesize"}
+    assert set(report["stage_ms"]) == {name for name, _ in enhancer.pipeline.stages}
     assert report["real_time_factor"] > 0.0
 
 

@@ -87,13 +87,30 @@ class OutputConfig:
 
 
 @dataclass(frozen=True)
+class EchoConfig:
+    """Echo cancellation: what the loudspeaker plays is taken off the microphones. Needs a channel with role R."""
+
+    enabled: bool = True
+    """cancel the echo where array.roles has an R; without one there is nothing to cancel"""
+    tail_ms: Annotated[float, Range(16, 500)] = 200.0
+    """length of the echo in the room that is taken off; costs in proportion"""
+    max_delay_ms: Annotated[float, Range(0, 1000)] = 250.0
+    """most that the echo may come later than the reference; found while running, costs only memory"""
+
+
+@dataclass(frozen=True)
 class BeamformerConfig:
     """How the microphones become one signal, and where it listens."""
 
     kind: Annotated[str, Choice(*BEAMFORMER_KINDS)] = "mvdr"
     """none takes the first microphone; with a single microphone the default is none"""
+    steering: Annotated[str, Choice("track", "fixed")] = "track"
+    """track: the beam finds the talker and follows; fixed: it looks to azimuth_deg"""
     azimuth_deg: Annotated[float, Range(-360, 360)] = 0.0
-    """counter-clockwise from x (forward), seen from above"""
+    """counter-clockwise from x (forward), seen from above; with steering = "track" where the beam starts, and the side
+    on which an array that cannot tell front from back looks for the talker"""
+    sector_deg: Annotated[float, Range(5, 180)] = 180.0
+    """with steering = "track" the beam goes only to talkers within this of azimuth_deg; 180 is everywhere"""
     elevation_deg: Annotated[float, Range(-90, 90)] = 0.0
     """upward from the x-y plane"""
     noise_time_constant_s: Annotated[float, Range(0.01, 60)] = 1.0
@@ -114,7 +131,7 @@ class HealthConfig:
     """a microphone so much quieter than the others (0.7 to 4 kHz) is dead"""
     loud_db: Annotated[float, Range(6, 60)] = 12.0
     """one whose noise is so much louder than all others is noisy; one that hears nothing in common with them is anyway"""
-    clipped_share: Annotated[float, Range(0.001, 1)] = 0.03
+    clipped_share: Annotated[float, Range(0.001, 1)] = 0.05
     """share of samples at full scale from which a microphone is clipped, while the others are not"""
     readmit_s: Annotated[float, Range(0.5, 60)] = 2.0
     """heard well for so long, a microphone is taken back; doubles each time that it fails again, up to a minute"""

@@ -1,0 +1,100 @@
+"""Follows a talker over the scans of the grid: one who walks, two who take turns, and nobody."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.beamform.doa import Grid
+from edge.kernels import srp
+
+EVIDENCE_MIN = 0.003
+"""less speech than this in the memory says nothing about a direction"""
+SHARPNESS = 120.0
+"""log-likelihood per unit of steered power over the root of the evidence. The power holds the evidence once; taken so,
+weak speech counts for more than its share, and long strong speech, whose estimates repeat each other, for less"""
+SPREAD = 0.1
+"""share of the belief that moves to each neighbour of the grid between two estimates: someone walks"""
+JUMP = 0.004
+"""share of the belief that goes anywhere: someone else speaks"""
+NEAR_DEG = 12.5
+"""belief this near to a direction counts for it"""
+JUMP_CONFIDENCE = 0.6
+"""belief that a new direction farther than twice NEAR_DEG away needs"""
+
+
+class DirectionTracker:
+    """Grid filter (discrete Bayes filter) over azimuth, fed with steered power where there is speech.
+
+    `azimuth_deg`: most likely direction, None until speech was heard. `confidence` in [0, 1]: the probability, by this
+    filter, that the talker is within 12.5 degrees of it; 1 / 14 or so is knowing nothing. Both are held in silence;
+    `age_estimates` counts the estimates since there was speech.
+    """
+
+    def __init__(self, grid: Grid) -> None:
+        self._grid = grid
+        self._azimuth = grid.azimuth_deg.tolist()
+        count = len(self._azimuth)
+        self._step_deg = self._azimuth[1] - self._azimuth[0] if count > 1 else 0.0
+        self._near = round(NEAR_DEG / self._step_deg) if count > 1 else 0
+        self._belief: NDArray[np.float64] = np.zeros(count)
+        self._scratch: NDArray[np.float64] = np.zeros(count)
+        self.azimuth_deg: float | None
+        self.confidence: float
+        self.age_estimates: int
+        self.reset()
+
+    def update(self, power: NDArray[np.float32], evidence: float) -> bool:
+        """Take in one scan. Returns whether the direction in use may have changed."""
+        self.age_estimates += 1
+        if not evidence >= EVIDENCE_MIN:
+            return False
+        belief = self._belief
+        srp.bayes_step(power, SHARPNESS / math.sqrt(evidence), SPREAD, JUMP, self._grid.circular, belief, self._scratch)
+        self.age_estimates = 0
+        peak = int(belief.argmax())
+        mass = self._mass_near(peak)
+        azimuth_deg = self._refined(peak)
+        if self.azimuth_deg is not None:
+            away = abs((azimuth_deg - self.azimuth_deg + 180.0) % 360.0 - 180.0)
+            if away > 2.0 * NEAR_DEG and mass < JUMP_CONFIDENCE:
+                self.confidence = self._mass_near(self._index_of(self.azimuth_deg))
+                return False
+        elif mass < JUMP_CONFIDENCE:
+            return False
+        self.azimuth_deg, self.confidence = azimuth_deg, mass
+        return True
+
+    def _mass_near(self, index: int) -> float:
+        count = len(self._azimuth)
+        total = 0.0
+        for k in range(index - self._near, index + self._near + 1):
+            if self._grid.circular:
+                total += self._belief[k % count]
+            elif 0 <= k < count:
+                total += self._belief[k]
+        return min(float(total), 1.0)
+
+    def _index_of(self, azimuth_deg: float) -> int:
+        away = (azimuth_deg - self._azimuth[0]) % 360.0
+        return min(round(away / self._step_deg), len(self._azimuth) - 1) if self._step_deg else 0
+
+    def _refined(self, peak: int) -> float:
+        """Vertex of the parabola through the logarithm of the belief at the peak and beside it."""
+        count = len(self._azimuth)
+        azimuth_deg: float = self._azimuth[peak]
+        if self._grid.circular or 0 < peak < count - 1:
+            before, here, after = (math.log(float(self._belief[k % count]) + 1e-30) for k in (peak - 1, peak, peak + 1))
+            curvature = before - 2.0 * here + after
+            if curvature < -1e-9:
+                azimuth_deg += self._step_deg * min(max(0.5 * (before - after) / curvature, -0.5), 0.5)
+        return (azimuth_deg + 180.0) % 360.0 - 180.0
+
+    def reset(self) -> None:
+        """Know nothing."""
+        self._belief.fill(1.0 / len(self._belief))
+        self.azimuth_deg = None
+        self.confidence = self._mass_near(len(self._azimuth) // 2)
+        self.age_estimates = 0
