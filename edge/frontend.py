@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from edge.config.schema import Config
 from edge.errors import ConfigError
 from edge.geometry import ArrayGeometry
+from edge.health.monitor import HealthMonitor
 from edge.kernels import levels, phase
 from edge.meters import Meters
 from edge.profiles import Profile
@@ -39,12 +40,15 @@ class FrontEnd:
         self.calibration: F32 = (10.0 ** (gains_db / 20.0)).astype(np.float32)
         """gain applied to each microphone"""
         self._turn = delay_turn(config.array.delays_us, profile)
-        self.active: NDArray[np.bool_] = np.ones(geometry.mics, np.bool_)
         self.stft = Stft(profile, geometry.mics)
         self.spectrum_re, self.spectrum_im = self.stft.spectrum_re, self.stft.spectrum_im
         self._meters = meters
         self.block: F32 = np.zeros((profile.hop_samples, len(config.array.roles)), np.float32)
         """what was captured in this hop, float32 (hop_samples, channels), written by the caller"""
+        self.health = HealthMonitor(
+            config.health, geometry, profile, len(config.array.roles), self.stft.power_scale, SANE_MAX
+        )
+        self.active: NDArray[np.bool_] = self.health.active
 
     def condition(self) -> None:
         """Meter every channel and push the microphones into the history of the transform."""
@@ -67,6 +71,10 @@ class FrontEnd:
         if self._turn is not None:
             phase.rotate(*self._turn, self.spectrum_re, self.spectrum_im)
 
+    def watch(self) -> None:
+        """Find microphones that fail; `health.changed` tells whether `active` is another one than in the hop before."""
+        self.health.update(self.block, self.mic_channels, self.spectrum_re, self.spectrum_im)
+
     @property
     def calibration_turn(self) -> NDArray[np.complex64]:
         """Factor on each spectrum that stands for the calibration delay, complex64 (mics, bins)."""
@@ -77,6 +85,7 @@ class FrontEnd:
     def reset(self) -> None:
         """Forget all signal state."""
         self.stft.reset()
+        self.health.reset()
 
 
 def delay_turn(delays_us: tuple[float, ...], profile: Profile) -> tuple[F32, F32] | None:

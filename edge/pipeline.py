@@ -81,6 +81,7 @@ class Pipeline:
         self.load(block)
         self._front.condition()
         self._front.analyze()
+        self._health()
         self._localize()
         self._beamform()
         self._mask()

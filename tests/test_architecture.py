@@ -30,7 +30,7 @@ LEAVES = {
     "resources",
     "windows",
 }
-BLOCKS = {"beamform", "mask", "meters", "post", "snr", "stft"}
+BLOCKS = {"beamform", "health", "mask", "meters", "post", "snr", "stft"}
 HALVES = {"frontend", "spatial"}
 CONFIG = {"config"}
 EXPLAINING = {"description", "drawing", "latency"}
