@@ -32,6 +32,7 @@ Result = tuple[list[Row], Row]
 MONO = {"beamformer.kind": "none"}
 COST_MICS = (4, 6, 8, 16)
 COST_S = 30.0
+CANDIDATE_FAMILIES = ["peers", "static", "walk", "mismatch", "position"]
 SPATIAL_STAGES = ("localize", "beamform")
 
 
@@ -128,7 +129,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results (default: %(default)s)")
     a = parser.parse_args(arguments)
     skip_without(a.data)
-    specs = [s for s in standard_specs(a.quick) if not a.families or s.family in a.families]
+    families = a.families or (CANDIDATE_FAMILIES if a.candidates else [])
+    specs = [s for s in standard_specs(a.quick) if not families or s.family in families]
     results = run_scenes(
         functools.partial(_job, data=a.data, cache=a.cache, with_candidates=a.candidates), specs, a.processes
     )

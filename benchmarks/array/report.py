@@ -19,6 +19,17 @@ TITLES = {
     "si_sdr_early_db": "SI-SDR early dB",
     "si_sdr_direct_db": "SI-SDR direct dB",
 }
+FAMILIES = {
+    "peers": "published rooms",
+    "static": "three arrays, RT60 0.2-0.6 s",
+    "walk": "walking talker",
+    "dead": "dead microphone",
+    "mismatch": "gains ±3 dB",
+    "position": "positions 1 cm off",
+    "doa": "RT60 0.4 s, 0 and 5 dB",
+    "all": "all scenes",
+}
+"""families as the picture names them"""
 
 
 def summarise(rows: Sequence[Row]) -> list[Row]:
@@ -103,8 +114,9 @@ def draw(path: Path, summary: Sequence[Row]) -> None:
                         zorder=4 if big else 3,
                         alpha=0.95,
                     )
-            axes.set_yticks(range(len(families)), families)
+            axes.set_yticks(range(len(families)), [FAMILIES[family] for family in families])
             axes.grid(axis="both", color=GRID, lw=0.8)
+            axes.set_axisbelow(True)
             axes.set_title(TITLES[name])
         panels[0].invert_yaxis()
         handles, labels = panels[0].get_legend_handles_labels()
