@@ -147,3 +147,37 @@ def synthesize(first, second, window, tw, work_a, work_b, tail, hop, out):
         v = window[start + hop + n] * scale
         tail[0, n] = v * zr[start + hop + n]
         tail[1, n] = -v * zi[start + hop + n]
+
+
+@kernel("void(float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1])")
+def inverse(spectrum_re, spectrum_im, tw, work_a, work_b, signals):
+    """Inverse real FFT of every channel: spectra (channels, K/2 + 1) into signals (channels, K).
+
+    tw (2, K) from `twiddles`, work_a and work_b scratch (2, K). Undoes `analyze` with a window of ones.
+    """
+    channels, length = signals.shape
+    half = length // 2
+    scale = np.float32(1.0) / np.float32(length)
+    for first in range(0, channels, 2):
+        paired = first + 1 < channels
+        # z = first + i * second as in `synthesize`; a lone channel rides with silence
+        second = first + 1 if paired else first
+        on = np.float32(1.0) if paired else np.float32(0.0)
+        work_a[0, 0], work_a[1, 0] = spectrum_re[first, 0], -on * spectrum_re[second, 0]
+        work_a[0, half], work_a[1, half] = spectrum_re[first, half], -on * spectrum_re[second, half]
+        for k in range(1, half):
+            lr, li = spectrum_re[first, k], spectrum_im[first, k]
+            ar, ai = on * spectrum_re[second, k], on * spectrum_im[second, k]
+            work_a[0, k] = lr - ai
+            work_a[1, k] = -(li + ar)
+            work_a[0, length - k] = lr + ai
+            work_a[1, length - k] = li - ar
+        if _transform(work_a[0], work_a[1], work_b[0], work_b[1], tw):
+            zr, zi = work_b[0], work_b[1]
+        else:
+            zr, zi = work_a[0], work_a[1]
+        for n in range(length):
+            signals[first, n] = scale * zr[n]
+        if paired:
+            for n in range(length):
+                signals[second, n] = -scale * zi[n]

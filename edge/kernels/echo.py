@@ -1,0 +1,284 @@
+"""Echo cancellation kernels: partitioned frequency-domain Kalman filter, one block of a hop at a time.
+
+Bins are innermost everywhere. Spectra of the reference lie in a ring of slots (slots, references, bins); row
+reference * partitions + k of the weights meets the slot that is delay + k hops old.
+"""
+
+import numpy as np
+
+from edge.kernels.jit import kernel
+
+# State covariance is held above this: far below anything that moves a weight, far above denormal numbers.
+COVARIANCE_MIN = 1e-15
+
+
+@kernel("float32(float32[:, ::1], int64[::1], float32, float32, float32[:, ::1], float32[::1])")
+def push_reference(block, channels, sane_max, silence, history, energy):
+    """Push the reference channels of block (hop, captured) into history (references, 2 hops).
+
+    NaN, infinite and absurd samples become 0; a hop whose mean square is below `silence` becomes exact silence.
+    energy (references,) receives the sum of squares of the whole history. Returns the mean square of this hop, all
+    references added.
+    """
+    hop = block.shape[0]
+    total = np.float32(0.0)
+    for r in range(channels.shape[0]):
+        c = channels[r]
+        old = np.float32(0.0)
+        new = np.float32(0.0)
+        for n in range(hop):
+            history[r, n] = history[r, hop + n]
+            old += history[r, n] * history[r, n]
+            x = block[n, c]
+            if not (abs(x) <= sane_max):
+                x = np.float32(0.0)
+            history[r, hop + n] = x
+            new += x * x
+        if new <= silence * np.float32(hop):
+            new = np.float32(0.0)
+            for n in range(hop):
+                history[r, hop + n] = np.float32(0.0)
+        energy[r] = old + new
+        total += new / np.float32(hop)
+    return total
+
+
+@kernel(
+    "void(float32[:, :, ::1], float32[:, :, ::1], float32[:, ::1], int64, int64,"
+    " float32[:, :, ::1], float32[:, :, ::1], float32[:, ::1], float32[:, ::1])"
+)
+def estimate(x_re, x_im, energy, newest, delay, w_re, w_im, y_re, y_im):
+    """Spectrum of the echo at every microphone: sum of weights (rows, mics, bins) times the rows' slots.
+
+    x (slots, references, bins), energy (slots, references) with 0 marking silent slots, newest: slot of this hop.
+    y (mics, bins) is written.
+    """
+    slots, references, bins = x_re.shape
+    rows, mics, _ = w_re.shape
+    partitions = rows // references
+    for m in range(mics):
+        for b in range(bins):
+            y_re[m, b] = np.float32(0.0)
+            y_im[m, b] = np.float32(0.0)
+    for row in range(rows):
+        r, k = row // partitions, row % partitions
+        slot = (newest - delay - k) % slots
+        if energy[slot, r] == 0.0:
+            continue
+        xr, xi = x_re[slot, r], x_im[slot, r]
+        for m in range(mics):
+            wr, wi, yr, yi = w_re[row, m], w_im[row, m], y_re[m], y_im[m]
+            for b in range(bins):
+                yr[b] += wr[b] * xr[b] - wi[b] * xi[b]
+                yi[b] += wr[b] * xi[b] + wi[b] * xr[b]
+
+
+@kernel(
+    "void(float32[:, ::1], float32[:, ::1], float32, float32, float32[:, ::1], float32[::1], float32[:, ::1],"
+    " float32[::1])"
+)
+def subtract(history, echo, keep, wanted, error, strength, sums, power):
+    """Take the echo (second hop of echo (mics, 2 hops)) off the newest hop of history (mics, K).
+
+    error (mics, 2 hops) receives the full difference in its second hop. What is taken off is the echo times
+    strength (mics,), which follows its target within the hop: `wanted`, or 0 at a microphone where taking it off would
+    add power. sums (mics, 4) forget by `keep` per hop: powers of microphone, error and echo, and error times echo.
+    power (mics,) receives the mean square of the microphone in this hop; a silent one stays as it is.
+    """
+    mics, length = history.shape
+    hop = echo.shape[1] // 2
+    start = length - hop
+    per_sample = np.float32(1.0) / np.float32(hop)
+    fresh = np.float32(1.0) - keep
+    for m in range(mics):
+        yy = np.float32(0.0)
+        ee = np.float32(0.0)
+        hh = np.float32(0.0)
+        eh = np.float32(0.0)
+        for n in range(hop):
+            y = history[m, start + n]
+            h = echo[m, hop + n]
+            e = y - h
+            error[m, hop + n] = e
+            yy += y * y
+            ee += e * e
+            hh += h * h
+            eh += e * h
+        power[m] = yy * per_sample
+        sums[m, 0] = keep * sums[m, 0] + fresh * yy * per_sample
+        sums[m, 1] = keep * sums[m, 1] + fresh * ee * per_sample
+        sums[m, 2] = keep * sums[m, 2] + fresh * hh * per_sample
+        sums[m, 3] = keep * sums[m, 3] + fresh * eh * per_sample
+        from_ = strength[m]
+        to = wanted
+        # hysteresis: out at 10 % more power, back where the error is no larger than the microphone
+        if sums[m, 1] > sums[m, 0] * (np.float32(1.1) if from_ > 0.0 else np.float32(1.0)):
+            to = np.float32(0.0)
+        if not (ee * per_sample <= np.float32(4.0) * max(sums[m, 0], power[m])):
+            from_, to = np.float32(0.0), np.float32(0.0)  # at once: a ramp would let half of a burst through
+        strength[m] = to
+        if yy == 0.0 or (from_ == 0.0 and to == 0.0):
+            continue
+        slope = (to - from_) * per_sample
+        for n in range(hop):
+            history[m, start + n] -= (from_ + slope * np.float32(n + 1)) * echo[m, hop + n]
+
+
+@kernel(
+    "void(float32[:, :, ::1], float32[:, :, ::1], float32[:, ::1], int64, int64, float32[:, ::1], float32[:, ::1],"
+    " float32[::1], float32, float32, float32, float32, float32[:, ::1], float32[:, ::1],"
+    " float32[:, :, ::1], float32[:, :, ::1], float32[:, :, ::1])"
+)
+def adapt(
+    x_re, x_im, energy, newest, delay, e_re, e_im, power, silence, noise_keep, noise_min, forget, noise, scratch,
+    covariance, w_re, w_im,
+):  # fmt: skip
+    """One step of the partitioned-block frequency-domain Kalman filter (Kuech, Mabande and Enzner 2014), diagonal.
+
+    e (mics, bins): spectrum of the error behind a hop of zeros; power (mics,): microphones below `silence` are left
+    alone. noise (mics, bins): smoothed power of the error, forgetting by noise_keep, never below noise_min; it stands for
+    the near end, so the step shrinks while somebody talks. forget: share by which the echo path is expected to
+    wander in a hop. covariance, w (rows, mics, bins) are updated; scratch (2, bins).
+    """
+    slots, references, bins = x_re.shape
+    rows, mics, _ = w_re.shape
+    partitions = rows // references
+    half = np.float32(0.5)
+    hold = np.float32(1.0) - forget
+    inverse, error_power = scratch[0], scratch[1]
+    for m in range(mics):
+        if power[m] < silence:
+            continue
+        er, ei, psi = e_re[m], e_im[m], noise[m]
+        for b in range(bins):
+            p = er[b] * er[b] + ei[b] * ei[b]
+            error_power[b] = p
+            smoothed = max(noise_keep * psi[b] + (np.float32(1.0) - noise_keep) * p, noise_min)
+            psi[b] = smoothed
+            inverse[b] = max(smoothed, half * p)
+        for row in range(rows):
+            r, k = row // partitions, row % partitions
+            slot = (newest - delay - k) % slots
+            if energy[slot, r] == 0.0:
+                continue
+            xr, xi, c = x_re[slot, r], x_im[slot, r], covariance[row, m]
+            for b in range(bins):
+                inverse[b] += half * (xr[b] * xr[b] + xi[b] * xi[b]) * c[b]
+        for b in range(bins):
+            inverse[b] = np.float32(1.0) / inverse[b]
+        for row in range(rows):
+            r, k = row // partitions, row % partitions
+            slot = (newest - delay - k) % slots
+            if energy[slot, r] == 0.0:
+                continue
+            xr, xi, c, wr, wi = x_re[slot, r], x_im[slot, r], covariance[row, m], w_re[row, m], w_im[row, m]
+            for b in range(bins):
+                gain = c[b] * inverse[b]
+                a = wr[b] + gain * (xr[b] * er[b] + xi[b] * ei[b])
+                d = wi[b] + gain * (xr[b] * ei[b] - xi[b] * er[b])
+                wr[b] = a
+                wi[b] = d
+                left = np.float32(1.0) - half * gain * (xr[b] * xr[b] + xi[b] * xi[b])
+                c[b] = max(hold * left * c[b] + forget * (a * a + d * d), np.float32(COVARIANCE_MIN))
+
+
+@kernel("void(float32[::1], float32, int64, float32[:, :, ::1])")
+def scale_covariance(profile, factor, microphone, covariance):
+    """Multiply the covariance of one microphone by `factor`; with an empty profile nothing else.
+
+    profile (partitions,) or (0,): raise it, row by row, to at least profile * factor instead.
+    """
+    rows, _, bins = covariance.shape
+    partitions = profile.shape[0]
+    for row in range(rows):
+        c = covariance[row, microphone]
+        if partitions == 0:
+            for b in range(bins):
+                c[b] = max(c[b] * factor, np.float32(COVARIANCE_MIN))
+        else:
+            least = max(profile[row % partitions] * factor, np.float32(COVARIANCE_MIN))
+            for b in range(bins):
+                c[b] = max(c[b], least)
+
+
+@kernel("void(int64, int64, float32[::1], float32[::1], float32[:, :, ::1], float32[:, :, ::1], float32[:, :, ::1])")
+def move_window(partitions, shift, profile, scale, covariance, w_re, w_im):
+    """Let the partitions of every reference begin `shift` > 0 hops later; those that enter at the end start afresh.
+
+    A move by whole partitions is exact. shift >= partitions forgets everything. scale (mics,) times profile
+    (partitions,) is the covariance of what starts afresh.
+    """
+    rows, mics, bins = w_re.shape
+    for first in range(0, rows, partitions):
+        for k in range(partitions):
+            row = first + k
+            for m in range(mics):
+                if k + shift < partitions:
+                    for b in range(bins):
+                        w_re[row, m, b] = w_re[row + shift, m, b]
+                        w_im[row, m, b] = w_im[row + shift, m, b]
+                        covariance[row, m, b] = covariance[row + shift, m, b]
+                else:
+                    fresh = max(profile[k] * scale[m], np.float32(COVARIANCE_MIN))
+                    for b in range(bins):
+                        w_re[row, m, b] = np.float32(0.0)
+                        w_im[row, m, b] = np.float32(0.0)
+                        covariance[row, m, b] = fresh
+
+
+@kernel("int64(int64, float32[:, :, ::1], float32[:, :, ::1], float32[::1])")
+def strongest_partition(partitions, w_re, w_im, energy):
+    """Index of the partition with the most energy over references and microphones; energy (partitions,) is written."""
+    rows, mics, bins = w_re.shape
+    for k in range(partitions):
+        energy[k] = np.float32(0.0)
+    for row in range(rows):
+        total = np.float32(0.0)
+        for m in range(mics):
+            for b in range(bins):
+                total += w_re[row, m, b] * w_re[row, m, b] + w_im[row, m, b] * w_im[row, m, b]
+        energy[row % partitions] += total
+    best = 0
+    for k in range(1, partitions):
+        if energy[k] > energy[best]:
+            best = k
+    return best
+
+
+@kernel(
+    "int64(float32[:, ::1], float32[::1], float32, float32, float32, float32[::1], float64[::1], int64[::1], int64,"
+    " int64[::1])"
+)
+def supervise(sums, power, reference_power, silence, keep, lasting, levels, waits, refractory, verdict):
+    """Watch the filter of every microphone for one hop while the reference plays; returns how many need help.
+
+    sums (mics, 4) as in `subtract`. lasting (4,): the same over all microphones, forgetting by `keep`. levels
+    (mics + 1,): sums of the microphones' and, last, the reference's mean squares. waits (mics,): hops until the next
+    verdict is allowed. verdict (mics,) is written:
+    0 leave it; 1 the error resembles the estimate, reversed: the echo path has changed (a talker never looks like
+    that); 2 the estimate only adds power: what was learnt is worthless.
+    """
+    mics = sums.shape[0]
+    for i in range(4):
+        lasting[i] *= keep
+    found = 0
+    for m in range(mics):
+        verdict[m] = 0
+        levels[m] += power[m]
+        waits[m] = max(waits[m] - 1, 0)
+        if power[m] < silence:
+            continue
+        for i in range(4):
+            lasting[i] += (np.float32(1.0) - keep) * sums[m, i]
+        if waits[m] > 0:
+            continue
+        yy, ee, hh, eh = sums[m, 0], sums[m, 1], sums[m, 2], sums[m, 3]
+        if ee > np.float32(1.5) * yy:
+            verdict[m] = 2
+        elif eh < np.float32(-0.15) * hh and eh < np.float32(-0.25) * np.sqrt(ee * hh):
+            verdict[m] = 1
+        if verdict[m]:
+            waits[m] = refractory
+            found += 1
+    levels[mics] += reference_power
+    return found
