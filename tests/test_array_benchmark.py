@@ -179,27 +179,30 @@ def test_candidates_gain_with_the_true_presence(scene, name: str) -> None:
     assert gain_db > 1.5
 
 
-def test_direction_scores_fold_the_cone_of_a_line_and_wait_a_second() -> None:
-    line, square = (
-        render(replace(SPEC, array=array, speech_s=3.0), sounds(replace(SPEC, speech_s=3.0)))
-        for array in ("line", "square")
-    )
-    hops = len(line.mix) // 128
-    for scene, mirrored_is_right in ((line, True), (square, False)):
-        mirrored = np.full(hops, 180.0 - scene.azimuth_deg)
-        scores = metrics.direction_scores(scene, mirrored, 128)
-        assert (scores["median_deg"] < 1e-6) == mirrored_is_right
-    late = np.full(hops, square.azimuth_deg + 7.0)
-    late[: hops * 3 // 4] = np.nan
-    scores = metrics.direction_scores(square, late, 128)
+def test_direction_scores_wait_a_second_and_count_what_is_unknown() -> None:
+    spec = replace(SPEC, speech_s=3.0)
+    scene = render(spec, sounds(spec))
+    hops = len(scene.mix) // 128
+    found = np.full(hops, scene.azimuth_deg + 7.0)
+    found[: (scene.lead_samples + RATE_HZ) // 128] = scene.azimuth_deg + 100.0
+    assert metrics.direction_scores(scene, found, 128)["p90_deg"] == pytest.approx(7.0)
+    found[: hops * 3 // 4] = np.nan
+    scores = metrics.direction_scores(scene, found, 128)
     assert scores["median_deg"] == pytest.approx(7.0)
     assert 0.0 < scores["known"] < 1.0
-    assert metrics.direction_scores(square, np.full(hops, np.nan), 128)["known"] == 0.0
+    assert metrics.direction_scores(scene, np.full(hops, np.nan), 128)["known"] == 0.0
 
 
 def test_azimuth_error_wraps_around() -> None:
     square = ArrayGeometry([[0.03, 0, 0], [0, 0.03, 0], [-0.03, 0, 0]])
     np.testing.assert_allclose(metrics.azimuth_error_deg(square, [179.0, -170.0], [-179.0, 190.0]), [2.0, 0.0])
+
+
+def test_azimuth_error_on_a_line_is_that_of_the_cone() -> None:
+    line = ArrayGeometry([[0.0, 0.03, 0.0], [0.0, 0.0, 0.0], [0.0, -0.03, 0.0]])
+    np.testing.assert_allclose(metrics.azimuth_error_deg(line, [30.0, -170.0], [150.0, 0.0]), [0.0, 10.0], atol=1e-6)
+    higher = np.degrees(np.arcsin(np.cos(np.radians(15.0)) * np.sin(np.radians(80.0))))
+    np.testing.assert_allclose(metrics.azimuth_error_deg(line, 80.0, higher, 15.0), 0.0, atol=1e-6)
 
 
 def test_scenes_come_back_from_the_cache_as_they_were(tmp_path) -> None:

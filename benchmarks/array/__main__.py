@@ -54,7 +54,7 @@ def measure(scene: Scene) -> Result:
         _row(scene, "ours, told nothing, listen", untold.listen),
         _row(scene, "ours, told, listen", told.listen),
     ]
-    direction = metrics.direction_scores(scene, untold.look_deg, untold.hop_samples)
+    direction = metrics.direction_scores(scene, untold.heard_deg, untold.hop_samples)
     return rows, {"scene": scene.name, "family": scene.spec.family, **direction}
 
 

@@ -47,18 +47,22 @@ def score(scene: Scene, made: Beamformed) -> dict[str, float]:
     }
 
 
-def _from_axis_deg(geometry: ArrayGeometry, azimuth_deg: F64) -> F64:
+def _from_axis_deg(geometry: ArrayGeometry, azimuth_deg: F64, elevation_deg: float) -> F64:
     """Angle to the line of a linear array."""
-    towards = np.array([unit_vector(float(a)) for a in azimuth_deg.ravel()])
+    towards = np.array([unit_vector(float(a), elevation_deg) for a in azimuth_deg.ravel()])
     return np.degrees(np.arccos(np.clip(towards @ geometry.axis, -1.0, 1.0))).reshape(azimuth_deg.shape)
 
 
-def azimuth_error_deg(geometry: ArrayGeometry, true_deg: ArrayLike, found_deg: ArrayLike) -> F64:
-    """Absolute difference of azimuths in degrees; for a line the difference of the angles to it, all it can know."""
+def azimuth_error_deg(
+    geometry: ArrayGeometry, true_deg: ArrayLike, found_deg: ArrayLike, true_elevation_deg: float = 0.0
+) -> F64:
+    """Absolute difference of azimuths in degrees; for a line the difference of the angles to it, all it can know.
+
+    The found direction is taken at elevation 0, where the pipeline looks for it.
+    """
     true, found = np.broadcast_arrays(np.asarray(true_deg, np.float64), np.asarray(found_deg, np.float64))
     if geometry.is_linear:
-        true, found = _from_axis_deg(geometry, true), _from_axis_deg(geometry, found)
-        return np.abs(true - found)
+        return np.abs(_from_axis_deg(geometry, true, true_elevation_deg) - _from_axis_deg(geometry, found, 0.0))
     return np.abs((found - true + 180.0) % 360.0 - 180.0)
 
 
@@ -86,7 +90,7 @@ def direction_scores(scene: Scene, azimuth_deg: F64, hop_samples: int) -> dict[s
     true = np.array([scene.direction_at((i + 1) * hop_samples - 1)[0] for i in range(hops)])
     if not known.any():
         return {"median_deg": float("nan"), "p90_deg": float("nan"), "known": 0.0}
-    error = azimuth_error_deg(scene.geometry, true[known], azimuth_deg[known])
+    error = azimuth_error_deg(scene.geometry, true[known], azimuth_deg[known], scene.elevation_deg)
     return {
         "median_deg": float(np.median(error)),
         "p90_deg": float(np.percentile(error, 90)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,8 +28,8 @@ class Run:
     """the beam alone"""
     listen: Beamformed
     """beam and mask"""
-    look_deg: F64
-    """(hops,) azimuth that the pipeline looked at"""
+    heard_deg: F64
+    """(hops,) azimuth from which the pipeline hears the talker, NaN as long as it has heard nobody"""
     presence: F32
     """(hops, bins) speech presence as the network gave it"""
     hop_samples: int
@@ -48,7 +49,7 @@ def run(scene: Scene, told: bool, overrides: Mapping[str, Any] | None = None) ->
     """The scene through a fresh pipeline; `told` sets the look direction to the true one as it changes."""
     pipeline = make_pipeline(scene, overrides)
     hop = pipeline.hop_samples
-    looks: list[float] = []
+    heard: list[float] = []
     presences: list[F32] = []
     last: tuple[float, float] | None = None
 
@@ -60,7 +61,8 @@ def run(scene: Scene, told: bool, overrides: Mapping[str, Any] | None = None) ->
             last = now
 
     def on_hop(i: int) -> None:
-        looks.append(pipeline.azimuth_deg)
+        azimuth_deg = pipeline.localizer.azimuth_deg if pipeline.localizer else None
+        heard.append(math.nan if azimuth_deg is None else azimuth_deg)
         presences.append(pipeline.presence.copy())
         steer((i + 1) * hop)
 
@@ -70,4 +72,4 @@ def run(scene: Scene, told: bool, overrides: Mapping[str, Any] | None = None) ->
         Beamformed(result.output[:, pipeline.outputs.index(name)], parts["speech"], parts["noise"])
         for name, parts in (("listen", result.listen), ("asr", result.asr))
     )
-    return Run(asr, listen, np.array(looks), np.array(presences), hop)
+    return Run(asr, listen, np.array(heard, np.float64), np.array(presences), hop)
