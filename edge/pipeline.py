@@ -82,6 +82,7 @@ class Pipeline:
         self._front.condition()
         self._front.analyze()
         self._health()
+        self._wind()
         self._localize()
         self._beamform()
         self._mask()
@@ -100,6 +101,7 @@ class Pipeline:
             ("condition", self._front.condition),
             ("analyze", self._front.analyze),
             ("health", self._health),
+            ("wind", self._wind),
             ("localize", self._localize),
             ("beamform", self._beamform),
             ("mask", self._mask),
@@ -120,9 +122,12 @@ class Pipeline:
             raise ValueError(f"out has shape {out.shape}, expected {self._out.shape} (hop_samples, outputs)")
         np.copyto(out, self._out)
 
-    def _localize(self) -> None:
+    def _wind(self) -> None:
         front = self._front
-        self._spatial.localize(front.spectrum_re, front.spectrum_im, self._estimator.presence, front.active)
+        self._spatial.wind.update(front.spectrum_re, front.spectrum_im, front.active)
+
+    def _localize(self) -> None:
+        self._spatial.localize(self._estimator.presence, self._front.active)
 
     def _health(self) -> None:
         self._front.watch()
@@ -195,6 +200,11 @@ class Pipeline:
     def localizer(self) -> Localizer | None:
         """What tells where the talker is; None where the array cannot tell azimuths apart."""
         return self._spatial.localizer
+
+    @property
+    def wind_dbfs(self) -> float | None:
+        """Level of wind and knocks at the microphones, recent second; None while there is none."""
+        return self._spatial.wind.level_dbfs
 
     @property
     def bypass(self) -> bool:

@@ -7,14 +7,16 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.beamform.base import Beamformer
+from edge.beamform.base import Beamformer, Steering
 from edge.beamform.doa import hears_azimuth
 from edge.beamform.factory import make_beamformer
 from edge.beamform.localizer import Localizer
+from edge.beamform.wind import Wind
 from edge.config.schema import BeamformerConfig
 from edge.geometry import ArrayGeometry
 from edge.kernels import beam as beam_kernels
 from edge.profiles import Profile
+from edge.windows import asymmetric_windows
 
 F32 = NDArray[np.float32]
 
@@ -48,6 +50,10 @@ class Spatial:
                 config.elevation_deg,
                 config.sector_deg,
             )
+        window, _ = asymmetric_windows(profile.window_samples, profile.hop_samples)
+        self.wind = Wind(geometry, self._frequencies_hz, self._hop_s, window)
+        """to be updated with each frame before all else"""
+        self._look = Steering(geometry, self._frequencies_hz)
         # state
         self.tracking = config.steering == "track" and self.localizer is not None
         self.bypass = False
@@ -65,21 +71,29 @@ class Spatial:
         """Beamformer of `kind` for this array, nothing learnt yet; touches no state, so any thread may make one."""
         return make_beamformer(kind, self._geometry, self._frequencies_hz, self._hop_s, self._config)
 
-    def localize(self, x_re: F32, x_im: F32, presence: F32, active: NDArray[np.bool_]) -> None:
-        """Find the talker in one frame and, while tracking, steer to where he is. `active` bool (mics,)."""
+    def localize(self, presence: F32, active: NDArray[np.bool_]) -> None:
+        """Find the talker in the frame that `wind` has taken in and, while tracking, steer to where he is.
+
+        presence (bins,) of speech in the hop before, `active` bool (mics,).
+        """
         if self.localizer is None or self.beamformer.kind == "none":
             return  # nothing can be told, or nothing can be steered
-        self.localizer.update(x_re, x_im, presence, active)
+        self.localizer.update(self.wind.calm_re, self.wind.calm_im, presence, active)
         if self.tracking:
             azimuth_deg = self.localizer.steer_from(self.azimuth_deg)
             if azimuth_deg != self.azimuth_deg:
                 self._steer(azimuth_deg, self.elevation_deg)
 
     def form(self, x_re: F32, x_im: F32, presence: F32) -> None:
-        """Learn from one frame and write `beam`: spectra (mics, bins), speech presence (bins,) of the hop before."""
-        self.beamformer.update(x_re, x_im, presence)
+        """Learn from what `wind` left of a frame, and write `beam`.
+
+        x: all of the frame, (mics, bins); presence: of speech in the hop before, (bins,).
+        """
+        self.beamformer.update(self.wind.calm_re, self.wind.calm_im, presence)
         target = self._target
         beam_kernels.approach(target.target_re, target.target_im, self._glide, self.weights_re, self.weights_im)
+        if target is not self._reference and target.kind != "none":
+            self.wind.bound(self._look.re, self._look.im, self.weights_re, self.weights_im)
         beam_kernels.apply_weights(self.weights_re, self.weights_im, x_re, x_im, self.beam)
 
     def set_look(self, azimuth_deg: float, elevation_deg: float) -> None:
@@ -93,6 +107,7 @@ class Spatial:
 
     def _steer(self, azimuth_deg: float, elevation_deg: float) -> None:
         self.beamformer.set_look(azimuth_deg, elevation_deg)
+        self._look.set_look(azimuth_deg, elevation_deg)
         self.azimuth_deg, self.elevation_deg = azimuth_deg, elevation_deg
 
     def set_beamformer(self, beamformer: Beamformer) -> None:
@@ -103,6 +118,7 @@ class Spatial:
     def reset(self) -> None:
         """Forget what was learnt, the talker too; a direction that was set stays, a tracked one starts again."""
         self.beamformer.reset()
+        self.wind.reset()
         if self.localizer is not None:
             self.localizer.reset()
         if self.tracking:

@@ -39,8 +39,9 @@ class Wind:
     sources at opposite ends leave a coherence of cos(2 pi f d / c). Turbulence at the microphones (Corcos, JASA 1963),
     knocks on one of them and the noise of the sensors are not alike. With one microphone nothing is ever found.
 
-    window: of the analysis, (samples,). Results: `windy` float32 (bins,) in [0, 1], where nothing ought to be learnt
-    from this frame; `corner_hz`, below which this frame is windy, 0 without; `noise`; `level_dbfs`.
+    window: of the analysis, (samples,). Results: `noise`; `windy` float32 (bins,), 0 for none to 1 for wind;
+    `corner_hz`, below which this frame is windy, 0 without; `calm_re`, `calm_im` (mics, bins), the frame to learn from:
+    itself, or with silence in the windy bins; `level_dbfs`.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class Wind:
         self._called_wind = max(min(round(CALLED_WIND_HZ / self._spacing_hz), low), 1)
         self._slow = 1.0 - math.exp(-hop_s / CALLED_WIND_S)
         # state
-        mics, pairs = geometry.mics, len(self._first)
+        mics, pairs, bins = geometry.mics, len(self._first), len(frequencies_hz)
         self.power: F32 = np.zeros((mics, low), np.float32)
         self._cross: F32 = np.zeros((pairs, low), np.float32)
         self._floor: F32 = np.zeros(low, np.float32)
@@ -83,8 +84,10 @@ class Wind:
         # results
         self.noise: F32 = np.zeros((mics, low), np.float32)
         """incoherent power per microphone and bin"""
-        self.windy: F32 = np.zeros(len(frequencies_hz), np.float32)
+        self.windy: F32 = np.zeros(bins, np.float32)
         self.corner_hz = 0.0
+        self._calm: tuple[F32, F32] = (np.zeros((mics, bins), np.float32), np.zeros((mics, bins), np.float32))
+        self.calm_re, self.calm_im = self._calm
         # scratch
         self._loud: F32 = np.zeros(1, np.float32)
         self._coherence: F32 = np.zeros((pairs, low), np.float32)
@@ -119,6 +122,10 @@ class Wind:
             self._loud,
         )
         self.corner_hz = corner * self._spacing_hz
+        self.calm_re, self.calm_im = x_re, x_im
+        if corner > 0:
+            self.calm_re, self.calm_im = self._calm
+            wind.leave_out(x_re, x_im, self.windy, self.calm_re, self.calm_im)
         self._level += self._slow * (float(self._loud[0]) - self._level)
         self._often += self._slow * ((corner >= self._called_wind) - self._often)
         self._is_wind = self._often > (END_SHARE if self._is_wind else BEGIN_SHARE)

@@ -202,3 +202,13 @@ def judge(power, noise, alive, rise, fall, floor_max, floor, windy, loud):
             else:
                 floor[b] = min(floor[b] * rise, floor_max)
     return corner
+
+
+@kernel("void(float32[:, ::1], float32[:, ::1], float32[::1], float32[:, ::1], float32[:, ::1])")
+def leave_out(x_re, x_im, windy, calm_re, calm_im):
+    """Copy spectra x (mics, bins) to calm, with silence in the bins that are windy."""
+    for m in range(x_re.shape[0]):
+        for b in range(x_re.shape[1]):
+            keep = windy[b] < np.float32(0.5)
+            calm_re[m, b] = x_re[m, b] if keep else np.float32(0.0)
+            calm_im[m, b] = x_im[m, b] if keep else np.float32(0.0)
