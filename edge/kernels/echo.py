@@ -10,6 +10,8 @@ from edge.kernels.jit import kernel
 
 # State covariance is held above this: far below anything that moves a weight, far above denormal numbers.
 COVARIANCE_MIN = 1e-15
+# verdicts of `supervise`
+GOOD, CHANGED, WORTHLESS = 0, 1, 2
 
 
 @kernel("float32(float32[:, ::1], int64[::1], float32, float32, float32[:, ::1], float32[::1])")
@@ -126,33 +128,31 @@ def subtract(history, echo, keep, wanted, error, strength, sums, power):
 
 @kernel(
     "void(float32[:, :, ::1], float32[:, :, ::1], float32[:, ::1], int64, int64, float32[:, ::1], float32[:, ::1],"
-    " float32[::1], float32, float32, float32, float32, float32[:, ::1], float32[:, ::1],"
+    " float32[::1], float32, float32, float32, float32, float32[:, ::1], float32[::1],"
     " float32[:, :, ::1], float32[:, :, ::1], float32[:, :, ::1])"
 )
 def adapt(
-    x_re, x_im, energy, newest, delay, e_re, e_im, power, silence, noise_keep, noise_min, forget, noise, scratch,
+    x_re, x_im, energy, newest, delay, e_re, e_im, power, silence, noise_keep, noise_min, forget, noise, inverse,
     covariance, w_re, w_im,
 ):  # fmt: skip
     """One step of the partitioned-block frequency-domain Kalman filter (Kuech, Mabande and Enzner 2014), diagonal.
 
     e (mics, bins): spectrum of the error behind a hop of zeros; power (mics,): microphones below `silence` are left
-    alone. noise (mics, bins): smoothed power of the error, forgetting by noise_keep, never below noise_min; it stands for
-    the near end, so the step shrinks while somebody talks. forget: share by which the echo path is expected to
-    wander in a hop. covariance, w (rows, mics, bins) are updated; scratch (2, bins).
+    alone. noise (mics, bins): smoothed power of the error, forgetting by noise_keep, never below noise_min; it stands
+    for the near end, so the step shrinks while somebody talks. forget: share by which the echo path is expected to
+    wander in a hop. covariance, w (rows, mics, bins) are updated; inverse (bins,) is scratch.
     """
     slots, references, bins = x_re.shape
     rows, mics, _ = w_re.shape
     partitions = rows // references
     half = np.float32(0.5)
     hold = np.float32(1.0) - forget
-    inverse, error_power = scratch[0], scratch[1]
     for m in range(mics):
         if power[m] < silence:
             continue
         er, ei, psi = e_re[m], e_im[m], noise[m]
         for b in range(bins):
             p = er[b] * er[b] + ei[b] * ei[b]
-            error_power[b] = p
             smoothed = max(noise_keep * psi[b] + (np.float32(1.0) - noise_keep) * p, noise_min)
             psi[b] = smoothed
             inverse[b] = max(smoothed, half * p)
@@ -182,23 +182,26 @@ def adapt(
                 c[b] = max(hold * left * c[b] + forget * (a * a + d * d), np.float32(COVARIANCE_MIN))
 
 
-@kernel("void(float32[::1], float32, int64, float32[:, :, ::1])")
-def scale_covariance(profile, factor, microphone, covariance):
-    """Multiply the covariance of one microphone by `factor`; with an empty profile nothing else.
+@kernel("void(float32, int64, float32[:, :, ::1])")
+def scale_covariance(factor, microphone, covariance):
+    """Multiply the covariance (rows, mics, bins) of one microphone by `factor`."""
+    rows, _, bins = covariance.shape
+    for row in range(rows):
+        c = covariance[row, microphone]
+        for b in range(bins):
+            c[b] = max(c[b] * factor, np.float32(COVARIANCE_MIN))
 
-    profile (partitions,) or (0,): raise it, row by row, to at least profile * factor instead.
-    """
+
+@kernel("void(float32[::1], float32, int64, float32[:, :, ::1])")
+def raise_covariance(profile, energy, microphone, covariance):
+    """Raise the covariance (rows, mics, bins) of one microphone to at least profile (partitions,) times `energy`."""
     rows, _, bins = covariance.shape
     partitions = profile.shape[0]
     for row in range(rows):
         c = covariance[row, microphone]
-        if partitions == 0:
-            for b in range(bins):
-                c[b] = max(c[b] * factor, np.float32(COVARIANCE_MIN))
-        else:
-            least = max(profile[row % partitions] * factor, np.float32(COVARIANCE_MIN))
-            for b in range(bins):
-                c[b] = max(c[b], least)
+        least = max(profile[row % partitions] * energy, np.float32(COVARIANCE_MIN))
+        for b in range(bins):
+            c[b] = max(c[b], least)
 
 
 @kernel("void(int64, int64, float32[::1], float32[::1], float32[:, :, ::1], float32[:, :, ::1], float32[:, :, ::1])")
@@ -255,15 +258,15 @@ def supervise(sums, power, reference_power, silence, keep, lasting, levels, wait
     sums (mics, 4) as in `subtract`. lasting (4,): the same over all microphones, forgetting by `keep`. levels
     (mics + 1,): sums of the microphones' and, last, the reference's mean squares. waits (mics,): hops until the next
     verdict is allowed. verdict (mics,) is written:
-    0 leave it; 1 the error resembles the estimate, reversed: the echo path has changed (a talker never looks like
-    that); 2 the estimate only adds power: what was learnt is worthless.
+    CHANGED where the error resembles the estimate, reversed (a talker never looks like that), WORTHLESS where the
+    estimate only adds power, else GOOD.
     """
     mics = sums.shape[0]
     for i in range(4):
         lasting[i] *= keep
     found = 0
     for m in range(mics):
-        verdict[m] = 0
+        verdict[m] = GOOD
         levels[m] += power[m]
         waits[m] = max(waits[m] - 1, 0)
         if power[m] < silence:
@@ -274,9 +277,9 @@ def supervise(sums, power, reference_power, silence, keep, lasting, levels, wait
             continue
         yy, ee, hh, eh = sums[m, 0], sums[m, 1], sums[m, 2], sums[m, 3]
         if ee > np.float32(1.5) * yy:
-            verdict[m] = 2
+            verdict[m] = WORTHLESS
         elif eh < np.float32(-0.15) * hh and eh < np.float32(-0.25) * np.sqrt(ee * hh):
-            verdict[m] = 1
+            verdict[m] = CHANGED
         if verdict[m]:
             waits[m] = refractory
             found += 1
