@@ -5,6 +5,7 @@ import pytest
 from edge.runtime.command_log import BURST_LINES, REFILL_S, CommandLog
 
 IN_FORCE = {
+    "steering": "fixed",
     "azimuth_deg": 30.0,
     "elevation_deg": -5.5,
     "beamformer": "mvdr",
@@ -18,6 +19,7 @@ IN_FORCE = {
     ("name", "more", "line"),
     [
         ("look", {}, "look direction azimuth 30 degrees, elevation -5.5 degrees (by MQTT)"),
+        ("look", {"steering": "track"}, "look direction follows the talker (by MQTT)"),
         ("gain_floor", {}, "gain floor -18 dB (by MQTT)"),
         ("bypass", {}, "bypass on (by MQTT)"),
         ("bypass", {"bypass": False}, "bypass off (by MQTT)"),

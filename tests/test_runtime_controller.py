@@ -53,6 +53,26 @@ def test_look_takes_effect_and_keeps_the_elevation():
     assert daemon.replies[0]["elevation_deg"] == 12.0
 
 
+def test_look_fixes_the_direction_and_track_lets_it_go_again():
+    daemon = Daemon(live_config())
+    pipeline = daemon.run_with(("look", {"azimuth_deg": 90}), ("look", {"track": True}))
+    assert [reply["steering"] for reply in daemon.replies] == ["fixed", "track"]
+    assert pipeline.tracking
+    daemon = Daemon(live_config(beamformer__azimuth_deg=25.0))
+    pipeline = daemon.run_with(("look", {"track": False}))
+    assert not pipeline.tracking
+    assert daemon.replies[0]["steering"] == "fixed"
+    assert daemon.replies[0]["azimuth_deg"] == pipeline.azimuth_deg == daemon.controller.config.beamformer.azimuth_deg
+
+
+def test_nothing_is_tracked_by_microphones_that_hear_no_azimuth():
+    upright = ((0.0, 0.0, 0.0), (0.0, 0.0, 0.05))
+    daemon = Daemon(live_config(array__positions_m=upright, array__roles="MM"))
+    with pytest.raises(EdgeError, match="upright line"):
+        daemon.controller.command("look", {"track": True})
+    assert not daemon.loop.chain.pipeline.tracking
+
+
 def test_gain_floor_bypass_mask_and_beamformer_take_effect():
     daemon = Daemon(live_config())
     pipeline = daemon.run_with(
@@ -66,6 +86,7 @@ def test_gain_floor_bypass_mask_and_beamformer_take_effect():
     assert pipeline.mask_kind == "spectral_subtraction"
     assert pipeline.beamformer_kind == "delay_sum"
     assert daemon.replies[-1] == {
+        "steering": "track",
         "azimuth_deg": 0.0,
         "elevation_deg": 0.0,
         "beamformer": "delay_sum",
@@ -110,6 +131,8 @@ def test_reset_forgets_but_keeps_settings():
     [
         ("sing", {}, ["sing", "not known", "look"]),
         ("look", {}, ["azimuth_deg", "missing"]),
+        ("look", {"track": True, "azimuth_deg": 3.0}, ["track", "one of them"]),
+        ("look", {"track": 1}, ["track", "true or false"]),
         ("look", {"azimuth_deg": "left"}, ["azimuth_deg", '"left"', "number"]),
         ("look", {"azimuth_deg": True}, ["azimuth_deg", "true"]),
         ("look", {"azimuth_deg": float("nan")}, ["azimuth_deg", "NaN"]),

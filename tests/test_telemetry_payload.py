@@ -148,6 +148,16 @@ def test_events_follow_from_two_snapshots():
     assert next(events_between(now, before)).kind == "fallback"  # counters of a restart are no negative overruns
 
 
+def test_wind_is_an_event_when_it_begins_and_when_it_ends():
+    calm, windy, stronger = make_snapshot(), make_snapshot(wind_dbfs=-31.4), make_snapshot(wind_dbfs=-20.0)
+    (begins,), (ends,) = events_between(calm, windy), events_between(stronger, calm)
+    assert begins.kind == ends.kind == "wind"
+    assert begins.message == "wind at the microphones, -31 dBFS"
+    assert begins.details == {"begins": True, "wind_dbfs": -31.4}
+    assert ends.details == {"begins": False, "wind_dbfs": None}
+    assert list(events_between(windy, stronger)) == []
+
+
 def test_the_documentation_names_every_field_kind_and_default_topic():
     text = (Path(__file__).parent.parent / "docs" / "telemetry.md").read_text(encoding="utf-8")
     for name in [*load_schema("telemetry")["properties"], *EVENT_KINDS]:

@@ -47,6 +47,7 @@ class SnapshotMaker:
 
         chain, source, sink, clock = loop.chain, loop.source, loop.sink, loop.clock
         pipeline = chain.pipeline
+        talker = pipeline.localizer
         hop_ms = percentiles_ms(durations.sum(axis=1))
         stages = {name: percentiles_ms(durations[:, i]) for i, name in enumerate(clock.stage_names)}
         ms_per_frame = 1000.0 / pipeline.rate_hz
@@ -76,6 +77,10 @@ class SnapshotMaker:
             reopens=source.reopens,
             azimuth_deg=pipeline.azimuth_deg,
             elevation_deg=pipeline.elevation_deg,
+            steering="track" if pipeline.tracking else "fixed",
+            doa_azimuth_deg=talker.azimuth_deg if talker else None,
+            doa_confidence=talker.confidence if talker else None,
+            doa_age_s=talker.age_s if talker else None,
             beamformer=pipeline.beamformer_kind,
             mask=pipeline.mask_kind,
             model=model_name(chain.estimator),
@@ -83,6 +88,7 @@ class SnapshotMaker:
             bypass=pipeline.bypass,
             mode=chain.mode,
             network_resets=chain.network_resets,
+            wind_dbfs=pipeline.wind_dbfs,
             clock_drift_ppm=getattr(sink, "drift_ppm", None),
             temperature_c=self._sensors.temperature_c(),
             throttled=self._sensors.throttled(),

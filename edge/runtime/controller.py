@@ -25,7 +25,11 @@ PAUSE_S = 0.001
 """between the steps of making parts, for the audio thread to have the interpreter to itself"""
 
 _ARGUMENTS: dict[str, dict[str, tuple[str, bool]]] = {
-    "look": {"azimuth_deg": ("beamformer.azimuth_deg", True), "elevation_deg": ("beamformer.elevation_deg", False)},
+    "look": {
+        "azimuth_deg": ("beamformer.azimuth_deg", False),
+        "elevation_deg": ("beamformer.elevation_deg", False),
+        "track": ("", False),
+    },
     "gain_floor": {"gain_floor_db": ("mask.floor_db", True)},
     "mask": {"kind": ("mask.kind", True)},
     "beamformer": {"kind": ("beamformer.kind", True)},
@@ -117,15 +121,32 @@ class LiveController:
 
     # ---- one method per command, arguments already checked ----
 
-    def _look(self, azimuth_deg: float, elevation_deg: float | None = None) -> None:
-        config = self.config
+    def _look(
+        self, azimuth_deg: float | None = None, elevation_deg: float | None = None, track: bool | None = None
+    ) -> None:
+        config, pipeline = self.config, self._chain.pipeline
         if len(config.array.positions_m) < 2:
             raise UsageError("look: one microphone has no direction, so there is nothing to steer")
-        elevation_deg = config.beamformer.elevation_deg if elevation_deg is None else elevation_deg
-        beamformer = dataclasses.replace(config.beamformer, azimuth_deg=azimuth_deg, elevation_deg=elevation_deg)
+        if track:
+            if azimuth_deg is not None or elevation_deg is not None:
+                raise UsageError("look: track together with a direction; expected one of them")
+            if pipeline.localizer is None:
+                raise UsageError("look: microphones on one upright line hear no azimuth, so there is nothing to track")
+            beamformer = dataclasses.replace(config.beamformer, steering="track")
+            self.config = dataclasses.replace(config, beamformer=beamformer)
+            self._loop.at_next_hop(lambda: pipeline.set_tracking(True))
+            return
+        if azimuth_deg is None:
+            if track is None:
+                expected = _expected("beamformer.azimuth_deg")
+                raise UsageError(f"look: azimuth_deg is missing; expected {expected}, or track to be given")
+            azimuth_deg = pipeline.azimuth_deg  # stay where the beam is
+        azimuth, elevation = azimuth_deg, config.beamformer.elevation_deg if elevation_deg is None else elevation_deg
+        beamformer = dataclasses.replace(
+            config.beamformer, steering="fixed", azimuth_deg=azimuth, elevation_deg=elevation
+        )
         self.config = dataclasses.replace(config, beamformer=beamformer)
-        pipeline = self._chain.pipeline
-        self._loop.at_next_hop(lambda: pipeline.set_look(azimuth_deg, elevation_deg))
+        self._loop.at_next_hop(lambda: pipeline.set_look(azimuth, elevation))
 
     def _gain_floor(self, gain_floor_db: float) -> None:
         mask = dataclasses.replace(self.config.mask, floor_db=gain_floor_db)
@@ -172,8 +193,10 @@ class LiveController:
 
     def _in_force(self) -> dict[str, Any]:
         beamformer, mask = self.config.beamformer, self.config.mask
+        tracking = beamformer.steering == "track"
         return {
-            "azimuth_deg": beamformer.azimuth_deg,
+            "steering": beamformer.steering,
+            "azimuth_deg": self._chain.pipeline.azimuth_deg if tracking else beamformer.azimuth_deg,
             "elevation_deg": beamformer.elevation_deg,
             "beamformer": beamformer.kind,
             "mask": mask.kind,

@@ -12,7 +12,8 @@ class Controller(Protocol):
         """Check and queue one command; it takes effect at the next hop.
 
         Names and payloads:
-          look {"azimuth_deg": float, "elevation_deg": float = current}
+          look {"azimuth_deg": float, "elevation_deg": float = current}    stays there
+          look {"track": bool}            follow the talker, or stay where the beam is
           gain_floor {"gain_floor_db": float}
           bypass {"enabled": bool}        output = reference microphone, latency unchanged
           mask {"kind": "network" | "wiener" | "spectral_subtraction" | "bypass"}

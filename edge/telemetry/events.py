@@ -17,6 +17,7 @@ EventKind = Literal[
     "fallback",
     "device_lost",
     "device_regained",
+    "wind",
     "probe",
 ]
 
@@ -32,7 +33,7 @@ class Event:
 
 
 def events_between(before: Snapshot, now: Snapshot) -> Iterator[Event]:
-    """Events that two successive snapshots show: overruns, underruns, a change of mode.
+    """Events that two successive snapshots show: overruns, underruns, a change of mode, wind.
 
     Derived here, once an interval, so that the audio thread never makes an event and a storm of overruns is one.
     """
@@ -48,6 +49,10 @@ def events_between(before: Snapshot, now: Snapshot) -> Iterator[Event]:
     if now.mode != before.mode:
         message = f"mode changed from '{before.mode}' to '{now.mode}'"
         yield Event("fallback", message, {"from": before.mode, "to": now.mode}, now.time_unix_s)
+    if (now.wind_dbfs is None) != (before.wind_dbfs is None):
+        begins = now.wind_dbfs is not None
+        message = f"wind at the microphones, {now.wind_dbfs:.0f} dBFS" if begins else "no more wind at the microphones"
+        yield Event("wind", message, {"begins": begins, "wind_dbfs": now.wind_dbfs}, now.time_unix_s)
 
 
 def _times(count: int, noun: str) -> str:

@@ -20,6 +20,12 @@ DISCOVERY_PREFIX = "homeassistant"
 _SENSORS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "snr_in": ("SNR in", "{{ value_json.snr_in_db }}", {"unit_of_measurement": "dB"}),
     "snr_out": ("SNR out", "{{ value_json.snr_out_db }}", {"unit_of_measurement": "dB"}),
+    "talker": ("Talker direction", "{{ value_json.doa_azimuth_deg }}", {"unit_of_measurement": "°"}),
+    "talker_confidence": (
+        "Talker direction confidence",
+        "{{ value_json.doa_confidence }}",
+        {"suggested_display_precision": 2, "entity_category": "diagnostic"},
+    ),
     "hop_p99": (
         "Hop time p99",
         "{{ value_json.hop_ms.p99 }}",
@@ -50,6 +56,18 @@ _CONTROLS: dict[str, tuple[str, str, str, dict[str, Any]]] = {
             "step": 1,
             "mode": "box",
             "unit_of_measurement": "°",
+        },
+    ),
+    "tracking": (
+        "switch",
+        "Follow the talker",
+        "look",
+        {
+            "value_template": "{{ 'ON' if value_json.steering == 'track' else 'OFF' }}",
+            "state_on": "ON",
+            "state_off": "OFF",
+            "payload_on": '{"track": true}',
+            "payload_off": '{"track": false}',
         },
     ),
     "gain_floor": (

@@ -60,8 +60,18 @@ class Snapshot:
     bypass: bool
     mode: str
     """'normal', or what the runtime fell back to and why"""
+    steering: str = "fixed"
+    """'track' while the beam follows the talker, 'fixed' while it stays at azimuth_deg"""
+    doa_azimuth_deg: float | None = None
+    """where the talker was heard last; None before the first time, and where the array cannot tell azimuths apart"""
+    doa_confidence: float | None = None
+    """probability that the talker is within 12.5 degrees of that"""
+    doa_age_s: float | None = None
+    """time since speech was last heard well enough to tell its direction"""
     network_resets: int = 0
     """times since start that the network gave numbers that are not finite and was cleared"""
+    wind_dbfs: float | None = None
+    """RMS of wind, knocks and rubbing at a microphone, recent second, in the bins they fill; None while there is none"""
     clock_drift_ppm: float | None = None
     """how much faster the playback clock runs than the capture clock; None without a clock lock or not known yet"""
     temperature_c: float | None = None
