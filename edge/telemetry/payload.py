@@ -13,7 +13,18 @@ from typing import Any
 from edge.telemetry.events import Event
 from edge.telemetry.snapshot import Percentiles, Snapshot
 
-_DECIMALS = {"_s": 3, "_ms": 4, "_db": 2, "_dbfs": 1, "_deg": 2, "_c": 1, "_mib": 1, "_ppm": 1, "_confidence": 2, "default": 4}
+_DECIMALS = {
+    "_s": 3,
+    "_ms": 4,
+    "_db": 2,
+    "_dbfs": 1,
+    "_deg": 2,
+    "_c": 1,
+    "_mib": 1,
+    "_ppm": 1,
+    "_confidence": 2,
+    "default": 4,
+}
 """decimals by the unit at the end of a key: a tenth of a microsecond of hop time, a tenth of a dB of level"""
 
 
