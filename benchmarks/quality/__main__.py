@@ -1,4 +1,4 @@
-"""Noisy, Wiener and network side by side on held-out mixtures: JSON, a Markdown table and a picture."""
+"""Noisy, Wiener, network and installed peers on held-out mixtures: quality, cost per hop, JSON, table, picture."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from benchmarks.quality import cost, peers
 from benchmarks.quality.corpus import F32, RATE_HZ, Mixture, mixtures
 from edge.config.schema import BeamformerConfig, Config, MaskConfig, OutputConfig
 from edge.geometry import geometry_from_config
@@ -21,7 +22,9 @@ from edge.quality import metrics
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DATA = REPOSITORY.parent / "shared" / "data" / "eval"
-METRICS = ("pesq_wb", "estoi", "si_sdr_db", "dnsmos_sig", "dnsmos_bak", "dnsmos_ovr")
+METRICS = ("pesq_wb", "stoi", "estoi", "si_sdr_db", "dnsmos_sig", "dnsmos_bak", "dnsmos_ovr")
+OWN = ("noisy", "wiener", "network-float", "network-int8")
+COST_S = 20.0
 
 
 def make_pipeline(kind: str, profile: str, model: str, precision: str, floor_db: float) -> Pipeline:
@@ -48,9 +51,28 @@ def enhance(pipeline: Pipeline, audio: F32) -> F32:
     return out[delay : delay + audio.size, 0]
 
 
+def costs(pipelines: dict[str, Pipeline], others: dict[str, peers.Peer], audio: F32) -> dict[str, dict[str, float]]:
+    """Cost per hop of every system on the same sound (samples,) at 16 kHz; for true numbers on a quiet machine."""
+    import soxr
+
+    table = {}
+    for name, pipeline in pipelines.items():
+        hop, out = pipeline.hop_samples, np.zeros((pipeline.hop_samples, 1), np.float32)
+        took = cost.per_hop_us(lambda b, p=pipeline, o=out: p.process(b[:, None], o), audio, hop)  # type: ignore[misc]
+        hop_ms = hop / pipeline.rate_hz * 1e3
+        latency_ms = pipeline.latency_samples / pipeline.rate_hz * 1e3 + hop_ms
+        table[name] = cost.summary(took, hop_ms, latency_ms)
+    for name, peer in others.items():
+        given = audio if peer.rate_hz == RATE_HZ else soxr.resample(audio, RATE_HZ, peer.rate_hz)
+        took = cost.per_hop_us(peer.process, given, peer.hop_samples)
+        table[name] = cost.summary(took, peer.hop_samples / peer.rate_hz * 1e3, peer.latency_ms)
+    return table
+
+
 def score(reference: F32, estimate: F32) -> dict[str, float]:
     row = {
         "pesq_wb": metrics.pesq_wb(reference, estimate).value,
+        "stoi": metrics.stoi(reference, estimate).value,
         "estoi": metrics.estoi(reference, estimate).value,
         "si_sdr_db": metrics.si_sdr_db(reference, estimate).value,
     }
@@ -82,8 +104,15 @@ def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def markdown(summary: list[dict[str, Any]]) -> str:
     lines = ["| SNR dB | system | " + " | ".join(METRICS) + " |", "|---|---|" + "---|" * len(METRICS)]
     for row in summary:
-        cells = ["-" if row[m] is None else f"{row[m]:.2f}" if m != "estoi" else f"{row[m]:.3f}" for m in METRICS]
+        cells = ["-" if row[m] is None else f"{row[m]:.{3 if 'stoi' in m else 2}f}" for m in METRICS]
         lines.append(f"| {row['snr_db']} | {row['system']} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def markdown_of_costs(table: dict[str, dict[str, float]]) -> str:
+    columns = list(next(iter(table.values()))) if table else []
+    lines = ["| system | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
+    lines += [f"| {name} | " + " | ".join(f"{row[c]:g}" for c in columns) + " |" for name, row in table.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -122,42 +151,52 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--mixtures", type=int, default=60)
     parser.add_argument("--snr", type=float, nargs="+", default=[0.0, 5.0, 10.0], help="dB")
     parser.add_argument("--floor-db", type=float, default=MaskConfig().floor_db)
-    parser.add_argument("--systems", nargs="+", default=["noisy", "wiener", "network-float", "network-int8"])
+    parser.add_argument("--systems", nargs="+", default=[*OWN, *peers.PEERS], help="peers not installed are left out")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "benchmarks" / "results")
     a = parser.parse_args(arguments)
     if not a.data.is_dir():
         print(f"skipped: no evaluation data at {a.data}", file=sys.stderr)
         return 0
+    others = {name: peer for name, peer in peers.installed().items() if name in a.systems}
+    if missing := [name for name in a.systems if name in peers.PEERS and name not in others]:
+        print(f"left out, not installed (see benchmarks/quality/peers.txt): {', '.join(missing)}", file=sys.stderr)
+    systems = [name for name in a.systems if name not in missing]
     pipelines = {}
-    for system in a.systems:
-        if system != "noisy":
+    for system in systems:
+        if system != "noisy" and system not in others:
             kind, _, precision = system.partition("-")
             pipelines[system] = make_pipeline(kind, a.profile, a.model, precision or "int8", a.floor_db)
     rows: list[dict[str, Any]] = []
+    heard: list[F32] = []
     for i, mixture in enumerate(tqdm(mixtures(a.data, tuple(a.snr), a.mixtures), total=a.mixtures, disable=None)):
         outputs = {name: enhance(p, mixture.noisy) for name, p in pipelines.items()}
+        outputs |= {name: peers.enhance(peer, mixture.noisy) for name, peer in others.items()}
         about = {"speech": mixture.speech_name, "noise": mixture.noise_name, "snr_db": mixture.snr_db}
-        for name in a.systems:
+        for name in systems:
             estimate = mixture.noisy if name == "noisy" else outputs[name]
             rows.append({**about, "system": name, **score(mixture.speech, estimate)})
+        if sum(audio.size for audio in heard) < COST_S * RATE_HZ:
+            heard.append(mixture.noisy)
         if i == 1:
             a.out.mkdir(parents=True, exist_ok=True)
-            shown = {n: o for n, o in outputs.items() if n != "network-float" or "network-int8" not in outputs}
+            shown = {n: o for n, o in outputs.items() if n not in ("network-float", "dtln-int8")}
             draw(a.out / f"quality-{a.profile}.png", mixture, shown)
     summary = summarise(rows)
+    table = costs(pipelines, others, np.concatenate(heard))
     a.out.mkdir(parents=True, exist_ok=True)
     document = {
         "profile": a.profile,
         "floor_db": a.floor_db,
         "python": platform.python_version(),
+        "costs": table,
         "summary": summary,
         "rows": [{k: (round(v, 4) if isinstance(v, float) else v) for k, v in r.items()} for r in rows],
     }
     text = json.dumps(document, indent=1).replace("NaN", "null")
     (a.out / f"quality-{a.profile}.json").write_text(text + "\n")
-    table = markdown(summary)
-    (a.out / f"quality-{a.profile}.md").write_text(table)
-    print(table)
+    page = f"{markdown(summary)}\n{markdown_of_costs(table)}"
+    (a.out / f"quality-{a.profile}.md").write_text(page)
+    print(page)
     return 0
 
 

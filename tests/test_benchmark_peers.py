@@ -1,0 +1,83 @@
+"""Peers of the quality benchmark: aligned outputs, what is not installed is left out, cost summaries."""
+
+from __future__ import annotations
+
+import importlib.metadata
+
+import numpy as np
+import pytest
+
+from benchmarks.quality import cost, peers
+from edge.quality.alignment import find_lag
+
+
+class Delay(peers.Peer):
+    """Gives back what it hears, three hops later."""
+
+    def __init__(self, rate_hz: int, hop_samples: int) -> None:
+        self.rate_hz, self.hop_samples, self.delay_samples = rate_hz, hop_samples, 3 * hop_samples
+        self.reset()
+
+    def reset(self) -> None:
+        self._line = [np.zeros(self.hop_samples, np.float32) for _ in range(3)]
+
+    def process(self, block: np.ndarray) -> np.ndarray:
+        self._line.append(block.copy())
+        return self._line.pop(0)
+
+
+def speech_like(seconds: float) -> np.ndarray:
+    """Noise below 6 kHz under a slow envelope."""
+    rng = np.random.default_rng(0)
+    n = int(seconds * 16000)
+    spectrum = np.fft.rfft(rng.standard_normal(n))
+    spectrum[int(0.75 * spectrum.size) :] = 0.0
+    wave = np.fft.irfft(spectrum, n) * (0.55 + 0.45 * np.sin(np.arange(n) / 1200.0))
+    return (0.1 * wave).astype(np.float32)
+
+
+@pytest.mark.parametrize(("rate_hz", "hop_samples"), [(16000, 128), (48000, 480)])
+def test_output_is_aligned_and_as_long_as_the_input(rate_hz: int, hop_samples: int) -> None:
+    peer, audio = Delay(rate_hz, hop_samples), speech_like(1.2345)
+    assert peer.latency_ms == pytest.approx(4e3 * hop_samples / rate_hz)
+    for _ in range(2):  # the second time from a fresh state
+        out = peers.enhance(peer, audio)
+        assert out.dtype == np.float32
+        assert out.shape == audio.shape
+        np.testing.assert_allclose(out[200:-200], audio[200:-200], atol=0.0 if rate_hz == 16000 else 2e-4)
+
+
+def test_a_package_that_is_not_installed_is_named() -> None:
+    with pytest.raises(importlib.metadata.PackageNotFoundError):
+        peers.packaged("no-such-distribution-here", ".onnx")
+    with pytest.raises(importlib.metadata.PackageNotFoundError, match=r"numpy without \.nothing"):
+        peers.packaged("numpy", ".nothing")
+    assert peers.packaged("numpy", "numpy/version.py").is_file()
+
+
+def test_installed_peers_remove_noise_and_keep_time() -> None:
+    found = peers.installed()
+    if not found:
+        pytest.skip("no peer is installed (benchmarks/quality/peers.txt)")
+    audio = speech_like(2.0)
+    audio[:8000] = 0.0
+    noisy = audio + 0.003 * np.random.default_rng(1).standard_normal(audio.size).astype(np.float32)
+    for name, peer in found.items():
+        out = peers.enhance(peer, noisy)
+        assert np.isfinite(out).all(), name
+        assert np.mean(out[4000:7000] ** 2) < 0.5 * np.mean(noisy[4000:7000] ** 2), name
+        assert abs(find_lag(audio, out, 2000).lag_samples) <= 2, name
+
+
+def test_cost_counts_every_hop_after_the_first_ones() -> None:
+    heard = []
+    audio = np.arange(100 * 128 + 5, dtype=np.float32)
+    took = cost.per_hop_us(lambda block: heard.append(block[0]), audio, 128)
+    assert heard == [128.0 * i for i in range(100)]
+    assert took.shape == (100 - cost.WARM_UP_HOPS,)
+    assert (took > 0.0).all()
+    row = cost.summary(np.array([80.0] * 99 + [1000.0]), 8.0, 16.0)
+    assert row["hop_us_p50"] == 80.0
+    assert row["rtf"] == 0.01
+    assert row["latency_ms"] == 16.0
+    assert row["hop_us_p99"] > 80.0
