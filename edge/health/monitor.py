@@ -65,6 +65,7 @@ class HealthMonitor:
             ],
             np.float32,
         )
+        self._heard_db = np.float32(self._limits[4] + judge.EVIDENCE_DB)
         self._still = np.float32(0.0)
         # results
         self.active: NDArray[np.bool_] = np.ones(mics, np.bool_)
@@ -140,6 +141,11 @@ class HealthMonitor:
             self.reason,
             self.value,
         )
+
+    @property
+    def heard_db(self) -> np.float32:
+        """Level of a band from which there is more in it than rounding."""
+        return self._heard_db
 
     @property
     def silent(self) -> bool:
