@@ -88,7 +88,7 @@ class Enhancer:
         return samples
 
     def report(self) -> dict[str, Any]:
-        """Levels in dBFS, SNR estimates (median over time) and cost so far, as plain values."""
+        """Levels in dBFS, SNR estimates (median over time), where the beam looks and cost so far, as plain values."""
         chain, pipeline = self._chain, self.pipeline
         meters = pipeline.meters
         hop, stages = self.statistics.costs()
@@ -96,6 +96,9 @@ class Enhancer:
         return {
             "snr_in_db": _median(chain.snr_in_db),
             "snr_out_db": _median(chain.snr_out_db),
+            "steering": "track" if pipeline.tracking else "fixed",
+            "azimuth_deg": pipeline.azimuth_deg,
+            "elevation_deg": pipeline.elevation_deg,
             "level_in_dbfs": rms_dbfs(meters.energy, meters.frames),
             "peak_in_dbfs": peak_dbfs(meters.peak),
             "level_out_dbfs": rms_dbfs(meters.out_energy, meters.frames),

@@ -48,7 +48,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     )
     add_config_or_board(parser, "with the array of the recording")
     parser.add_argument("--channel", metavar="N", type=int, help="take only this channel (1 is the first), as mono")
-    parser.add_argument("--azimuth", metavar="DEG", type=float, help="look direction, counter-clockwise from the front")
+    parser.add_argument("--azimuth", metavar="DEG", type=float, help="fixed look direction, counter-clockwise")
     parser.add_argument("--elevation", metavar="DEG", type=float, help="look direction above the plane of the array")
     parser.add_argument("--beamformer", choices=BEAMFORMER_KINDS)
     parser.add_argument("--mask", choices=MASK_KINDS)
@@ -102,8 +102,6 @@ def run(args: argparse.Namespace) -> int:
         "outputs": list(config.output.channels),
         "profile": config.profile,
         "beamformer": config.beamformer.kind,
-        "azimuth_deg": config.beamformer.azimuth_deg,
-        "elevation_deg": config.beamformer.elevation_deg,
         "mask": config.mask.kind,
         "model": model_name(enhancer.estimator) or None,
         "gain_floor_db": config.mask.floor_db,
@@ -126,6 +124,7 @@ def _config(args: argparse.Namespace, channels: int) -> Config:
 
     overrides = {
         "beamformer.kind": args.beamformer,
+        "beamformer.steering": None if args.azimuth is None else "fixed",
         "beamformer.azimuth_deg": args.azimuth,
         "beamformer.elevation_deg": args.elevation,
         "mask.kind": args.mask,
@@ -288,7 +287,8 @@ def _print(report: dict[str, Any]) -> None:
     seconds = report["hops"] * report["deadline_ms"] / 1000.0
     print(f"{report['output']}: {seconds:.2f} s, {' and '.join(report['outputs'])}, {report['rate_hz']} Hz")
     steered = report["beamformer"] != "none"
-    beam = f"{report['beamformer']} towards {report['azimuth_deg']:g} deg" if steered else "no beamformer"
+    how = "following the talker, at the end at" if report["steering"] == "track" else "towards"
+    beam = f"{report['beamformer']} {how} {report['azimuth_deg']:.0f} deg" if steered else "no beamformer"
     print(f"  {beam}, mask {report['mask']}" + (f" ({report['model']})" if report["model"] else ""))
     snr = [(report["snr_in_db"], "in"), (report["snr_out_db"], "out (listen)")]
     told = ", ".join(f"{_estimate(value)} dB {where}" for value, where in snr if value is not None)
