@@ -171,9 +171,10 @@ def judge(power, noise, alive, rise, fall, floor_max, floor, windy, loud):
     """Tell wind and knocks, which come and go, from the steady noise of the sensors, bin by bin.
 
     floor (low,): steady incoherent power, mean over the microphones; where nothing hides it, it follows downward by the
-    share `fall` and upward by the factor `rise` per hop, never beyond floor_max. Written: windy (bins,), its first
-    `low`, from 0 for none to 1 for much more than the floor and a good part of all there is; loud (1,), the incoherent
-    power of the windy bins. Returns how many bins it is from the bottom up to the highest windy one.
+    share `fall` and upward by the factor `rise` per hop, never beyond floor_max. Written: windy (bins,), from 0 for
+    none to 1 for much more than the floor and a good part of all there is, and in the octave above the last of the
+    `low` bins as in that one; loud (1,), the incoherent power of the windy bins. Returns how many bins it is from the
+    bottom up to the highest windy one.
     """
     mics, low = power.shape
     used = np.float32(0.0)
@@ -192,7 +193,7 @@ def judge(power, noise, alive, rise, fall, floor_max, floor, windy, loud):
         part = own / whole
         own /= max(used, np.float32(1.0))
         over = min(max((own / floor[b] - np.float32(4.0)) * np.float32(0.125), np.float32(0.0)), np.float32(1.0))
-        windy[b] = over * min(max((part - np.float32(0.2)) * np.float32(4.0), np.float32(0.0)), np.float32(1.0))
+        windy[b] = over * min(max((part - np.float32(0.05)) * np.float32(8.0), np.float32(0.0)), np.float32(1.0))
         loud[0] += windy[b] * own
         if windy[b] > np.float32(0.5):
             corner = b + 1
@@ -201,7 +202,10 @@ def judge(power, noise, alive, rise, fall, floor_max, floor, windy, loud):
                 floor[b] = max(floor[b] + fall * (own - floor[b]), np.float32(1e-12))
             else:
                 floor[b] = min(floor[b] * rise, floor_max)
-    return corner
+    end = min(2 * low, windy.shape[0])
+    for b in range(low, end):
+        windy[b] = windy[low - 1]
+    return end if low > 0 and windy[low - 1] > np.float32(0.5) else corner
 
 
 @kernel("void(float32[:, ::1], float32[:, ::1], float32[::1], float32[:, ::1], float32[:, ::1])")
