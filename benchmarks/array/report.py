@@ -20,7 +20,7 @@ TITLES = {
     "si_sdr_direct_db": "SI-SDR direct dB",
 }
 FAMILIES = {
-    "peers": "published rooms",
+    "peers": "square, RT60 0.3 s",
     "static": "three arrays, RT60 0.2-0.6 s",
     "walk": "walking talker",
     "dead": "dead microphone",
