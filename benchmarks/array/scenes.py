@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.array import rooms, specs
+from benchmarks.array import rooms
 from benchmarks.array.specs import ARRAYS_M, SceneSpec, standard_specs
 from benchmarks.mixtures import DEFAULT_DATA, RATE_HZ, continuous_speech, load_mono, looped, talkers
 from edge.geometry import ArrayGeometry, unit_vector
@@ -244,7 +244,8 @@ def default_cache() -> Path:
 
 def _key(spec: SceneSpec, files: Sequence[Path]) -> str:
     digest = hashlib.sha256(json.dumps(asdict(spec), sort_keys=True).encode())
-    for path in (*files, Path(__file__), Path(rooms.__file__), Path(specs.__file__)):
+    digest.update(ARRAYS_M[spec.array].tobytes())
+    for path in (*files, Path(__file__), Path(rooms.__file__)):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:24]
 

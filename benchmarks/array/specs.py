@@ -68,7 +68,7 @@ ARRAYS_M: dict[str, NDArray[np.float64]] = {
 
 
 def _peers(count: int) -> list[SceneSpec]:
-    """The rooms that the published comparison numbers come from: square, RT60 0.3 s, noise at 0 or 5 dB."""
+    """Laid out like the rooms that numbers for other beamformers come from: RT60 0.3 s, noise at 0 or 5 dB."""
     return [
         SceneSpec(
             f"peers-{i}-sir{(0, 5)[i % 2]}", "peers", seed=i, sir_db=(0.0, 5.0)[i % 2], diffuse="shaped", sensor_db=None
