@@ -9,6 +9,7 @@ from edge.config.schema import Config
 from edge.errors import ConfigError
 from edge.geometry import ArrayGeometry
 from edge.health.monitor import HealthMonitor
+from edge.health.order import ChannelOrder
 from edge.kernels import levels, phase
 from edge.meters import Meters
 from edge.profiles import Profile
@@ -49,6 +50,11 @@ class FrontEnd:
             config.health, geometry, profile, len(config.array.roles), self.stft.power_scale, SANE_MAX
         )
         self.active: NDArray[np.bool_] = self.health.active
+        self.order = ChannelOrder(
+            config.health.channel_order, config.array.roles, geometry, profile, gains_db, self.health
+        )
+        self.reference_channels = np.array([c for c, role in enumerate(config.array.roles) if role == "R"], np.int64)
+        """channel of each playback reference; the canceller reads this very array"""
 
     def condition(self) -> None:
         """Meter every channel and push the microphones into the history of the transform."""
@@ -72,8 +78,18 @@ class FrontEnd:
             phase.rotate(*self._turn, self.spectrum_re, self.spectrum_im)
 
     def watch(self) -> None:
-        """Find microphones that fail; `health.changed` tells whether `active` is another one than in the hop before."""
+        """Find microphones that fail and channels that have changed places.
+
+        `health.changed` and `order.changed` tell whether `active` and `mic_channels` are others than in the hop before.
+        """
         self.health.update(self.block, self.mic_channels, self.spectrum_re, self.spectrum_im)
+        self.order.update(self.block)
+        if self.order.changed:
+            # what was found out about a microphone was found out about another one
+            self.mic_channels[:] = self.order.channels
+            self.reference_channels[:] = self.order.references
+            self.health.reset()
+            self.order.reset()
 
     @property
     def calibration_turn(self) -> NDArray[np.complex64]:
@@ -86,6 +102,7 @@ class FrontEnd:
         """Forget all signal state."""
         self.stft.reset()
         self.health.reset()
+        self.order.reset()
 
 
 def delay_turn(delays_us: tuple[float, ...], profile: Profile) -> tuple[F32, F32] | None:

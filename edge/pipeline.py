@@ -19,6 +19,7 @@ from edge.errors import ConfigError
 from edge.frontend import FrontEnd
 from edge.geometry import ArrayGeometry, geometry_from_config
 from edge.health.monitor import HealthMonitor
+from edge.health.order import ChannelOrder
 from edge.kernels import gains
 from edge.mask.base import MaskEstimator
 from edge.mask.factory import make_estimator
@@ -163,6 +164,15 @@ class Pipeline:
     def health(self) -> HealthMonitor:
         """What is known about each microphone."""
         return self._front.health
+
+    @property
+    def order(self) -> ChannelOrder:
+        """What is known about the order of the captured channels."""
+        return self._front.order
+
+    def note_gap(self) -> None:
+        """Captured sound was lost or the device was opened again: the channels may have changed places."""
+        self._front.order.note_gap()
 
     @property
     def calibration(self) -> F32:

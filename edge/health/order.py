@@ -43,9 +43,9 @@ NONE, SHIFT, SWAP, MISFIT, SHIFT_SUSPECTED = 0, 1, 2, 3, 4
 class ChannelOrder:
     """Compares the captured channels with their roles, with the geometry, and with themselves before a gap.
 
-    Results: `channels` int64 (mics,), captured channel of each microphone; `changed`, whether the last update changed
-    it; `finding`, one of the numbers above, with `detail` (channels moved on, or number of the pair) and `corrected`;
-    `findings` counts them.
+    Results: `channels` int64 (mics,), captured channel of each microphone, `references` of each playback channel;
+    `changed`, whether the last update changed them; `finding`, one of the numbers above, with `detail` (channels moved
+    on, or number of the pair) and `corrected`; `findings` counts them.
     """
 
     def __init__(
@@ -76,6 +76,8 @@ class ChannelOrder:
         self._gains_db: F32 = gains_db.astype(np.float32)
         # results
         self.channels = self._home.copy()
+        self._home_references = np.array([c for c, role in enumerate(roles) if role == "R"], np.int64)
+        self.references = self._home_references.copy()
         self.changed = False
         self.finding = NONE
         self.detail = 0
@@ -148,9 +150,10 @@ class ChannelOrder:
             return
         self._shift = shift
         if self._correct:
-            for m in range(len(self.channels)):
-                self.channels[m] = (self._home[m] + shift) % len(self._is_microphone)
-        self._found(SHIFT, shift, self._correct)
+            captured = len(self._is_microphone)
+            self.channels[:] = (self._home + shift) % captured
+            self.references[:] = (self._home_references + shift) % captured
+        self._found(SHIFT if shift else NONE, shift, self._correct)
 
     def _by_gap(self) -> bool:
         """Whether a comparison with the time before a gap is still going on."""

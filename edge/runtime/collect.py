@@ -8,6 +8,7 @@ import time
 import numpy as np
 
 from edge.audio.base import Sink, Source
+from edge.health.report import left_out, order_state
 from edge.mask.base import model_name
 from edge.meters import MeterReading, peak_dbfs, rms_dbfs
 from edge.runtime.loop import AudioLoop
@@ -88,6 +89,8 @@ class SnapshotMaker:
             bypass=pipeline.bypass,
             mode=chain.mode,
             network_resets=chain.network_resets,
+            microphones_out=left_out(pipeline.health, pipeline.order),
+            channel_order=order_state(pipeline.order),
             wind_dbfs=pipeline.wind_dbfs,
             clock_drift_ppm=getattr(sink, "drift_ppm", None),
             temperature_c=self._sensors.temperature_c(),

@@ -24,6 +24,7 @@ from edge.runtime.collect import SnapshotMaker
 from edge.runtime.command_log import CommandLog, reload_event
 from edge.runtime.controller import LiveController
 from edge.runtime.footprint import release_compiler
+from edge.runtime.health_watch import HealthWatch
 from edge.runtime.loop import AudioLoop
 from edge.runtime.notify import Notifier
 from edge.runtime.signals import SignalInbox
@@ -88,6 +89,7 @@ class LiveRuntime:
         self._maker = SnapshotMaker(self.loop)
         self._statistics = RunStatistics(self.loop.clock)
         self._watch = DeviceWatch(self.loop)
+        self._health_watch = HealthWatch(self.loop)
         self._telemetry = TelemetryThread(self._maker.make, self._transports, self._interval_s, self._note)
         self._publish_warning = lambda sentence: self._telemetry.event("warning", sentence)
         for sentence in self._warnings:  # of the time before
@@ -220,7 +222,7 @@ class LiveRuntime:
             if mode != (mode := loop.chain.mode):
                 self._note(f"mode is now '{mode}'")
                 self._notifier.status(self._status())
-            for event in self._watch.look():
+            for event in (*self._watch.look(), *self._health_watch.look()):
                 self._say(event.message)
                 self._telemetry.event(event.kind, event.message, event.details)
             replaced = bool(loop.retired)

@@ -133,6 +133,7 @@ class AudioLoop:
         """Returns how many frames of the last block were captured ones."""
         source, sink, block, out, clock = self.source, self.sink, self._block, self._out, self.clock
         hop, limit = len(block), self._limit_hops
+        losses = source.overruns + source.reopens
         valid = hop
         while True:
             if self._stop or clock.hops == limit:
@@ -144,6 +145,8 @@ class AudioLoop:
                 break
             valid = got
             block[got:] = 0.0
+            if losses != (losses := source.overruns + source.reopens):
+                self.chain.pipeline.note_gap()
             while self._changes:
                 self._changes.popleft()()
             self._process(block, out)

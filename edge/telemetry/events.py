@@ -17,6 +17,10 @@ EventKind = Literal[
     "fallback",
     "device_lost",
     "device_regained",
+    "microphone_lost",
+    "microphone_regained",
+    "microphones_silent",
+    "channel_order",
     "wind",
     "probe",
 ]

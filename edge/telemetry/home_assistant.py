@@ -26,6 +26,11 @@ _SENSORS: dict[str, tuple[str, str, dict[str, Any]]] = {
         "{{ value_json.doa_confidence }}",
         {"suggested_display_precision": 2, "entity_category": "diagnostic"},
     ),
+    "microphones_out": (
+        "Microphones left out",
+        "{{ value_json.microphones_out | count }}",
+        {"entity_category": "diagnostic"},
+    ),
     "hop_p99": (
         "Hop time p99",
         "{{ value_json.hop_ms.p99 }}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,10 @@ class Snapshot:
     """time since speech was last heard well enough to tell its direction"""
     network_resets: int = 0
     """times since start that the network gave numbers that are not finite and was cleared"""
+    microphones_out: tuple[dict[str, Any], ...] = ()
+    """microphones left out now: microphone, channel, reason, value (what was measured)"""
+    channel_order: str = "as configured"
+    """of the captured channels: 'as configured', or what was found and whether it is corrected"""
     wind_dbfs: float | None = None
     """RMS of wind, knocks and rubbing at a microphone, recent second, in the bins they fill; None while there is none"""
     clock_drift_ppm: float | None = None
