@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge.config.schema import ArrayConfig, BeamformerConfig, Config, MaskConfig, OutputConfig, PostConfig
+from edge.config.schema import ArrayConfig, BeamformerConfig, Config, EchoConfig, MaskConfig, OutputConfig, PostConfig
 from edge.geometry import ArrayGeometry
 from edge.pipeline import Pipeline
 
@@ -15,7 +15,8 @@ MONO = ((0.0, 0.0, 0.0),)
 def make_pipeline(
     positions=SQUARE, beamformer="delay_sum", mask="bypass", profile="assistant", outputs=("listen", "asr"), **options
 ) -> Pipeline:
-    """Pipeline without a file: options go to BeamformerConfig, except roles, gains_db, floor_db, limiter_dbfs, agc.
+    """Pipeline without a file: options go to BeamformerConfig, except roles, gains_db, echo (an EchoConfig), floor_db,
+    limiter_dbfs, agc.
 
     The direction is fixed unless steering="track" says otherwise.
     """
@@ -28,6 +29,7 @@ def make_pipeline(
             gains_db=options.pop("gains_db", ()),
         ),
         output=OutputConfig(channels=outputs),
+        echo=options.pop("echo", EchoConfig()),
         mask=MaskConfig(kind=mask, floor_db=options.pop("floor_db", -24.0)),
         post=PostConfig(limiter_dbfs=options.pop("limiter_dbfs", -0.1), agc=options.pop("agc", False)),
         beamformer=BeamformerConfig(kind=beamformer if len(positions) > 1 else "none", **options),

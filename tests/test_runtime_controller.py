@@ -93,6 +93,7 @@ def test_gain_floor_bypass_mask_and_beamformer_take_effect():
         "mask": "spectral_subtraction",
         "gain_floor_db": -12.0,
         "bypass": True,
+        "echo": None,
     }
     assert daemon.controller.config.mask.kind == "spectral_subtraction"
 

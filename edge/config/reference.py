@@ -27,6 +27,7 @@ _UNITS = {
     "db": "dB",
     "dbfs": "dBFS",
     "s": "seconds",
+    "ms": "milliseconds",
     "frames": "frames",
 }
 _TYPES = {"bool": "true or false", "int": "whole number", "float": "number", "str": "string"}

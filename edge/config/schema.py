@@ -226,6 +226,7 @@ class Config:
     array: ArrayConfig = field(default_factory=ArrayConfig)
     input: InputConfig = field(default_factory=InputConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
+    echo: EchoConfig = field(default_factory=EchoConfig)
     beamformer: BeamformerConfig = field(default_factory=BeamformerConfig)
     health: HealthConfig = field(default_factory=HealthConfig)
     mask: MaskConfig = field(default_factory=MaskConfig)

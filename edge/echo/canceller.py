@@ -28,7 +28,7 @@ LEVEL_S = 0.5
 """playback over which the level of the echo is measured"""
 FIRST_LEVEL_S = 0.024
 LEVELS = 4
-"""measurements of the level until it is settled"""
+"""measurements of the level that may still correct the start"""
 GUESS = 0.3
 """covariance of the first partition at the start, relative to the energy of the whole echo path"""
 CHANGED = 0.9
@@ -58,6 +58,7 @@ class EchoCanceller:
 
     def __init__(self, config: EchoConfig, profile: Profile, references: NDArray[np.int64], mics: int) -> None:
         hop_s = profile.hop_ms / 1000.0
+        self.references = references
         self._hop_ms = profile.hop_ms
         partitions = max(1, round(config.tail_ms / profile.hop_ms))
         self._max_delay = math.ceil(config.max_delay_ms / profile.hop_ms)
@@ -75,7 +76,9 @@ class EchoCanceller:
         self._waits: NDArray[np.int64] = np.zeros(mics, np.int64)
         self._levels: NDArray[np.float64] = np.zeros(mics + 1)
         self._energies: F32 = np.zeros(mics, np.float32)
-        """energy of the echo path to each microphone, an upper guess"""
+        """energy of the echo path to each microphone, as far as known"""
+        self._ceilings: F32 = np.zeros(mics, np.float32)
+        """what it is at most, by the level of the microphone"""
         self._rounds = self._round_hops = self._learnt_hops = self._vain_hops = 0
         self._found = False
         # scratch
@@ -102,7 +105,8 @@ class EchoCanceller:
             self._learn(level)
 
     def _learn(self, level: float) -> None:
-        if self._rounds < LEVELS:
+        self._round_hops += 1
+        if self._rounds == 0 or self._round_hops >= self._level_hops:
             self._measure_level()
         self.filter.adapt()
         if kernels.supervise(
@@ -123,20 +127,20 @@ class EchoCanceller:
             self._place_window()
 
     def _measure_level(self) -> None:
-        """Energy of the echo paths from the powers of microphone and reference: how unsure the filter starts.
+        """Energy of the echo paths, at most, from the powers of microphone and reference: how unsure the filter starts.
 
-        A talker makes them look stronger than they are, so the least of the measurements counts.
+        A talker makes them look stronger than they are, so at the start the least of the measurements counts.
         """
-        self._round_hops += 1
         reference, first = self._levels[-1], self._rounds == 0
         done = self._round_hops >= self._level_hops
         if reference > 0.0 and (done or (first and self._round_hops >= self._first_level_hops)):
             for m in range(self.filter.mics):
                 now, before = float(self._levels[m] / reference), float(self._energies[m])
+                self._ceilings[m] = now
                 if before == 0.0:
                     self._energies[m] = now
                     self.filter.raise_covariance(m, GUESS * now)
-                elif now < 0.5 * before or (first and now > 2.0 * before):
+                elif self._rounds < LEVELS and (now < 0.5 * before or (first and now > 2.0 * before)):
                     self._energies[m] = now
                     self.filter.scale_covariance(m, now / before)
         if done:
@@ -150,12 +154,16 @@ class EchoCanceller:
         for m in range(self.filter.mics):
             verdict, energy = self._verdict[m], float(self._energies[m])
             if verdict == kernels.WORTHLESS:
-                self.filter.clear(m)
-                self.filter.raise_covariance(m, CHANGED * energy)
+                # a new echo path, or no echo at all: then it comes to this again and again until little is expected
+                self._energies[m] = 0.5 * energy
+                self.filter.restart(m, GUESS * energy)
             elif verdict == kernels.CHANGED:
                 # the estimate is off by at least this share of itself
                 share = float(sums[m, 3] / sums[m, 2])
                 self.filter.raise_covariance(m, CHANGED * min(4.0 * share * share, 1.0) * energy)
+            elif verdict == kernels.WEAK and energy < self._ceilings[m]:
+                self._energies[m] = energy = min(4.0 * energy, float(self._ceilings[m]))
+                self.filter.raise_covariance(m, GUESS * energy)
 
     def _place_window(self) -> None:
         """Put the filter where the echo is: later once it is found late, elsewhere while it is not found at all."""
@@ -164,7 +172,9 @@ class EchoCanceller:
         if settled or (eh + hh) > FOUND * math.sqrt(yy * hh):
             self._vain_hops = 0
             self._found = self._found or settled
-            best = self.filter.strongest_partition()
+            best = self.filter.weigh()
+            if settled:
+                np.copyto(self._energies, self.filter.energies)
             shift = min(best - self._lead, self._max_delay - self.filter.delay)
             if shift > 2 * self._lead and (settled or best > LATE * self.filter.partitions):
                 self._move(shift)
@@ -209,11 +219,19 @@ class EchoCanceller:
         """How long after the reference the filters begin."""
         return self.filter.delay * self._hop_ms
 
+    def take(self, old: EchoCanceller | None) -> None:
+        """Go on from all that `old` has learnt and heard; nothing is taken if it has another size."""
+        if old is not None and self.filter.take(old.filter):
+            for name in ("_lasting", "_waits", "_levels", "_energies", "_ceilings"):
+                np.copyto(getattr(self, name), getattr(old, name))
+            for name in ("_idle", "_rounds", "_round_hops", "_learnt_hops", "_vain_hops", "_found"):
+                setattr(self, name, getattr(old, name))
+
     def reset(self) -> None:
         """Forget all that was learnt and heard."""
         self.filter.reset()
-        self._energies[:] = 0.0
-        self._levels[:] = 0.0
+        for state in (self._energies, self._ceilings, self._levels):
+            state[:] = 0.0
         self._rounds = self._round_hops = self._learnt_hops = self._vain_hops = 0
         self._found = False
         self._forget_sound()

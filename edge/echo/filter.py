@@ -32,6 +32,19 @@ CONSTRAINTS = 2
 PROFILE_DROP_DB = 20.0
 """by how much less the last partition is expected to hold than the first; flat enough to find a delayed echo"""
 
+_STATE = (
+    "_history",
+    "_x_re",
+    "_x_im",
+    "_energy",
+    "_w_re",
+    "_w_im",
+    "_covariance",
+    "_noise",
+    "_strength",
+    "sums",
+)
+
 
 class EchoFilter:
     """Filters of `partitions` hops from every reference to every microphone, beginning `delay` hops after it.
@@ -39,7 +52,8 @@ class EchoFilter:
     references: captured channels that carry playback. max_delay: most that `delay` is ever set to, in hops. Allocates
     nothing after it is made. State: ring of reference spectra, weights and their covariance (rows, mics, bins) with
     row = reference * partitions + partition, near-end power, `sums` float32 (mics, 4) of `kernels.subtract`.
-    Results of a hop: `power` float32 (mics,), mean square of the microphones.
+    Results: `power` float32 (mics,), mean square of the microphones in this hop; `energies` float32 (mics,), those of
+    the echo paths when `weigh` was last called.
     """
 
     def __init__(
@@ -78,6 +92,7 @@ class EchoFilter:
         self.sums: F32 = np.zeros((mics, 4), np.float32)
         # results
         self.power: F32 = np.zeros(mics, np.float32)
+        self.energies: F32 = np.zeros(mics, np.float32)
         # scratch
         self._work_a: F32 = np.zeros((2, 2 * hop), np.float32)
         self._work_b: F32 = np.zeros((2, 2 * hop), np.float32)
@@ -168,19 +183,18 @@ class EchoFilter:
     def scale_covariance(self, microphone: int, factor: float) -> None:
         kernels.scale_covariance(factor, microphone, self._covariance)
 
-    def clear(self, microphone: int) -> None:
-        """Forget the echo path to one microphone."""
-        self._w_re[:, microphone] = 0.0
-        self._w_im[:, microphone] = 0.0
+    def restart(self, microphone: int, energy: float) -> None:
+        """Forget the echo path to one microphone and be as unsure as when its energy is all that is known."""
+        kernels.restart(self._profile, energy, microphone, self._covariance, self._w_re, self._w_im)
 
     def move(self, hops: int, energies: F32) -> None:
         """Begin `hops` later. Exact for what stays inside; the rest starts from energies (mics,) of the echo paths."""
         kernels.move_window(self.partitions, hops, self._profile, energies, self._covariance, self._w_re, self._w_im)
         self.delay += hops
 
-    def strongest_partition(self) -> int:
-        """Index of the partition that holds most of the echo path."""
-        best: int = kernels.strongest_partition(self.partitions, self._w_re, self._w_im, self._partition_energy)
+    def weigh(self) -> int:
+        """Index of the partition that holds most of the echo paths; writes `energies`."""
+        best: int = kernels.weigh(self._w_re, self._w_im, self._partition_energy, self.energies)
         return best
 
     def forget_sound(self) -> None:
@@ -188,6 +202,15 @@ class EchoFilter:
         for state in (self._history, self._x_re, self._x_im, self._energy, self._strength, self.sums):
             state[:] = 0.0
         self._silent_hops = len(self._energy) + 1
+
+    def take(self, old: EchoFilter) -> bool:
+        """Copy the state of `old` if it has the same size; returns whether it had."""
+        if old._x_re.shape != self._x_re.shape or old._w_re.shape != self._w_re.shape:
+            return False
+        for name in _STATE:
+            np.copyto(getattr(self, name), getattr(old, name))
+        self.delay, self._newest, self._silent_hops = old.delay, old._newest, old._silent_hops
+        return True
 
     def reset(self) -> None:
         """Forget everything."""

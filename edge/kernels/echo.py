@@ -11,7 +11,7 @@ from edge.kernels.jit import kernel
 # State covariance is held above this: far below anything that moves a weight, far above denormal numbers.
 COVARIANCE_MIN = 1e-15
 # verdicts of `supervise`
-GOOD, CHANGED, WORTHLESS = 0, 1, 2
+GOOD, CHANGED, WORTHLESS, WEAK = 0, 1, 2, 3
 
 
 @kernel("float32(float32[:, ::1], int64[::1], float32, float32, float32[:, ::1], float32[::1])")
@@ -204,6 +204,20 @@ def raise_covariance(profile, energy, microphone, covariance):
             c[b] = max(c[b], least)
 
 
+@kernel("void(float32[::1], float32, int64, float32[:, :, ::1], float32[:, :, ::1], float32[:, :, ::1])")
+def restart(profile, energy, microphone, covariance, w_re, w_im):
+    """Forget the weights of one microphone; its covariance becomes profile (partitions,) times `energy`."""
+    rows, _, bins = covariance.shape
+    partitions = profile.shape[0]
+    for row in range(rows):
+        c, wr, wi = covariance[row, microphone], w_re[row, microphone], w_im[row, microphone]
+        fresh = max(profile[row % partitions] * energy, np.float32(COVARIANCE_MIN))
+        for b in range(bins):
+            wr[b] = np.float32(0.0)
+            wi[b] = np.float32(0.0)
+            c[b] = fresh
+
+
 @kernel("void(int64, int64, float32[::1], float32[::1], float32[:, :, ::1], float32[:, :, ::1], float32[:, :, ::1])")
 def move_window(partitions, shift, profile, scale, covariance, w_re, w_im):
     """Let the partitions of every reference begin `shift` > 0 hops later; those that enter at the end start afresh.
@@ -229,18 +243,26 @@ def move_window(partitions, shift, profile, scale, covariance, w_re, w_im):
                         covariance[row, m, b] = fresh
 
 
-@kernel("int64(int64, float32[:, :, ::1], float32[:, :, ::1], float32[::1])")
-def strongest_partition(partitions, w_re, w_im, energy):
-    """Index of the partition with the most energy over references and microphones; energy (partitions,) is written."""
+@kernel("int64(float32[:, :, ::1], float32[:, :, ::1], float32[::1], float32[::1])")
+def weigh(w_re, w_im, energy, paths):
+    """Index of the partition with the most energy over references and microphones.
+
+    energy (partitions,): squared weights of each partition, added up; paths (mics,): energy of each echo path, squared
+    weights added over rows, mean over bins.
+    """
+    partitions = energy.shape[0]
     rows, mics, bins = w_re.shape
     for k in range(partitions):
         energy[k] = np.float32(0.0)
+    for m in range(mics):
+        paths[m] = np.float32(0.0)
     for row in range(rows):
-        total = np.float32(0.0)
         for m in range(mics):
+            total = np.float32(0.0)
             for b in range(bins):
                 total += w_re[row, m, b] * w_re[row, m, b] + w_im[row, m, b] * w_im[row, m, b]
-        energy[row % partitions] += total
+            energy[row % partitions] += total
+            paths[m] += total / np.float32(bins)
     best = 0
     for k in range(1, partitions):
         if energy[k] > energy[best]:
@@ -259,7 +281,8 @@ def supervise(sums, power, reference_power, silence, keep, lasting, levels, wait
     (mics + 1,): sums of the microphones' and, last, the reference's mean squares. waits (mics,): hops until the next
     verdict is allowed. verdict (mics,) is written:
     CHANGED where the error resembles the estimate, reversed (a talker never looks like that), WORTHLESS where the
-    estimate only adds power, else GOOD.
+    microphone does not resemble the estimate or the estimate only adds power, WEAK where it is far too small, else
+    GOOD.
     """
     mics = sums.shape[0]
     for i in range(4):
@@ -276,10 +299,13 @@ def supervise(sums, power, reference_power, silence, keep, lasting, levels, wait
         if waits[m] > 0:
             continue
         yy, ee, hh, eh = sums[m, 0], sums[m, 1], sums[m, 2], sums[m, 3]
-        if ee > np.float32(1.5) * yy:
+        alike = np.float32(0.25) * np.sqrt(ee * hh)
+        if ee > np.float32(1.5) * yy or (eh < np.float32(-0.75) * hh and eh < -alike):
             verdict[m] = WORTHLESS
-        elif eh < np.float32(-0.15) * hh and eh < np.float32(-0.25) * np.sqrt(ee * hh):
+        elif eh < np.float32(-0.15) * hh and eh < -alike:
             verdict[m] = CHANGED
+        elif eh > np.float32(0.5) * hh and eh > alike:
+            verdict[m] = WEAK
         if verdict[m]:
             waits[m] = refractory
             found += 1

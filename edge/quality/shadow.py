@@ -43,11 +43,11 @@ class _Shadow:
         self._stft = Stft(pipeline.profile, len(self._mic_channels))
         self._hop = pipeline.hop_samples
 
-    def step(self, block: F32, weights: NDArray[np.complex64], gain: F32) -> F32:
-        """Block (hop, channels) -> float32 (2, hop): listen and asr."""
+    def step(self, block: F32, taken: F32, weights: NDArray[np.complex64], gain: F32) -> F32:
+        """Block (hop, channels), echo taken off it (mics, hop) -> float32 (2, hop): listen and asr."""
         stft = self._stft
         stft.history[:, : -self._hop] = stft.history[:, self._hop :].copy()
-        stft.history[:, -self._hop :] = block[:, self._mic_channels].T * self._calibration
+        stft.history[:, -self._hop :] = block[:, self._mic_channels].T * self._calibration - taken
         stft.analyze()
         spectrum = (stft.spectrum_re + 1j * stft.spectrum_im) * self._turn
         beam = np.sum(np.conj(weights) * spectrum, axis=0).astype(np.complex64)
@@ -62,12 +62,17 @@ def run_with_components(
 ) -> ShadowResult:
     """Run the sum of `components` (each (samples, channels), equal shapes) and follow each of them to the outputs.
 
-    on_hop(i) is called after hop i, for what the caller wants to log.
+    on_hop(i) is called after hop i, for what the caller wants to log. What the echo canceller takes off the microphones
+    belongs to the component that has something in the reference channels; ValueError if more than one has.
     """
     parts = {name: np.asarray(part, dtype=np.float32) for name, part in components.items()}
     shapes = {part.shape for part in parts.values()}
     if len(shapes) != 1 or next(iter(shapes))[1:] != (pipeline.channels,):
         raise ValueError(f"components need one shape (samples, {pipeline.channels}), got {sorted(shapes)}")
+    echo = pipeline.echo
+    playing = [name for name, part in parts.items() if echo is not None and part[:, echo.references].any()]
+    if len(playing) > 1:
+        raise ValueError(f"only one component may play on the reference channels, got {', '.join(playing)}")
     samples = next(iter(shapes))[0]
     hop, delay = pipeline.hop_samples, pipeline.latency_samples
     hops = -(-(samples + delay) // hop)
@@ -78,12 +83,16 @@ def run_with_components(
     output = np.zeros((hops * hop, len(pipeline.outputs)), np.float32)
     followed = {name: np.zeros((2, hops * hop), np.float32) for name in parts}
     shadows = {name: _Shadow(pipeline) for name in parts}
+    calibration, nothing = pipeline.calibration[:, None], np.zeros((len(pipeline.mic_channels), hop), np.float32)
     for i in range(hops):
         now = slice(i * hop, (i + 1) * hop)
         pipeline.process(mixture[now], output[now])
         weights, gain = pipeline.weights, pipeline.applied_gain
+        taken = nothing
+        if playing:
+            taken = mixture[now][:, pipeline.mic_channels].T * calibration - pipeline.microphones
         for name, shadow in shadows.items():
-            followed[name][:, now] = shadow.step(parts[name][now], weights, gain)
+            followed[name][:, now] = shadow.step(parts[name][now], taken if name in playing else nothing, weights, gain)
         if on_hop is not None:
             on_hop(i)
     there = slice(delay, delay + samples)

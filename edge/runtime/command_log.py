@@ -48,6 +48,8 @@ class CommandLog:
 def _sentence(name: str, result: dict[str, Any]) -> str:
     if name == "bypass":
         return "bypass on" if result["bypass"] else "bypass off"
+    if name == "echo":
+        return "echo cancellation on" if result["echo"] else "echo cancellation off"
     if name == "look" and result["steering"] == "track":
         return "look direction follows the talker"
     return reload_event(result)[0] if name == "reload" else _SENTENCES[name].format(**result)

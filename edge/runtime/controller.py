@@ -34,6 +34,7 @@ _ARGUMENTS: dict[str, dict[str, tuple[str, bool]]] = {
     "mask": {"kind": ("mask.kind", True)},
     "beamformer": {"kind": ("beamformer.kind", True)},
     "bypass": {"enabled": ("", True)},
+    "echo": {"enabled": ("", True)},
     "reset": {},
     "reload": {},
 }
@@ -83,6 +84,7 @@ class LiveController:
             "mask": self._mask,
             "beamformer": self._beamformer,
             "bypass": self._bypass,
+            "echo": self._echo,
             "reset": self._reset,
             "reload": self._reload,
         }
@@ -159,6 +161,13 @@ class LiveController:
         pipeline = self._chain.pipeline
         self._loop.at_next_hop(lambda: pipeline.set_bypass(enabled))
 
+    def _echo(self, enabled: bool) -> None:
+        canceller = self._chain.pipeline.echo
+        if canceller is None:
+            raise UsageError("echo: no channel has the role R in array.roles, so there is no playback to take off")
+        self.config = dataclasses.replace(self.config, echo=dataclasses.replace(self.config.echo, enabled=enabled))
+        self._loop.at_next_hop(lambda: canceller.set_enabled(enabled))
+
     def _mask(self, kind: str) -> None:
         self._adopt(kind, self.config.beamformer.kind)
         self.config = dataclasses.replace(self.config, mask=dataclasses.replace(self.config.mask, kind=kind))
@@ -202,6 +211,7 @@ class LiveController:
             "mask": mask.kind,
             "gain_floor_db": mask.floor_db,
             "bypass": self._bypassed,
+            "echo": self.config.echo.enabled if self._chain.pipeline.echo else None,
         }
 
 

@@ -106,6 +106,8 @@ class AudioLoop:
         if self._incoming is not None:
             self.retired.append(self._incoming)
         incoming.take_rung(self.chain)
+        if incoming.pipeline.echo is not None:
+            incoming.pipeline.echo.take(self.chain.pipeline.echo)
         self._incoming, self._incoming_hops = incoming, 0
 
     def rotate_meters(self) -> None:

@@ -10,7 +10,7 @@ from edge.config.schema import Config
 from edge.decoding import keys, value_at
 from edge.errors import ConfigError
 
-_LIVE_SECTIONS = ("array", "beamformer", "health", "mask", "post")
+_LIVE_SECTIONS = ("array", "beamformer", "echo", "health", "mask", "post")
 """everything that only the pipeline reads; devices, profile, runtime and telemetry are set up once"""
 
 

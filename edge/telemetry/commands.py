@@ -20,6 +20,7 @@ _EXAMPLES = {
     "look": '{"azimuth_deg": 30}',
     "gain_floor": '{"gain_floor_db": -20}',
     "bypass": '{"enabled": true}',
+    "echo": '{"enabled": true}',
     "mask": '{"kind": "wiener"}',
     "beamformer": '{"kind": "mvdr"}',
 }

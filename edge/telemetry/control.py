@@ -16,6 +16,7 @@ class Controller(Protocol):
           look {"track": bool}            follow the talker, or stay where the beam is
           gain_floor {"gain_floor_db": float}
           bypass {"enabled": bool}        output = reference microphone, latency unchanged
+          echo {"enabled": bool}          take playback off the microphones; refused without a reference channel
           mask {"kind": "network" | "wiener" | "spectral_subtraction" | "bypass"}
           beamformer {"kind": "mvdr" | "delay_sum" | "none"}
           reset {}                        forget all adaptive state
