@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.config.schema import Config
+from edge.echo.canceller import EchoCanceller
 from edge.errors import ConfigError
 from edge.geometry import ArrayGeometry
 from edge.health.monitor import HealthMonitor
@@ -55,6 +56,11 @@ class FrontEnd:
         )
         self.reference_channels = np.array([c for c, role in enumerate(config.array.roles) if role == "R"], np.int64)
         """channel of each playback reference; the canceller reads this very array"""
+        references = self.reference_channels
+        self.canceller = EchoCanceller(config.echo, profile, references, geometry.mics) if len(references) else None
+        """None where no channel carries playback"""
+        self.keep_echo = False
+        """leave the microphones as they are while the canceller goes on learning"""
 
     def condition(self) -> None:
         """Meter every channel and push the microphones into the history of the transform."""
@@ -70,6 +76,11 @@ class FrontEnd:
             SANE_MAX,
         )
         meters.frames += len(self.block)
+
+    def cancel_echo(self) -> None:
+        """Take the playback off the newest hop of the microphones."""
+        if self.canceller is not None:
+            self.canceller.process(self.block, self.stft.history, SANE_MAX, not self.keep_echo)
 
     def analyze(self) -> None:
         """Spectra of the microphones, their calibration delays applied."""
@@ -103,6 +114,8 @@ class FrontEnd:
         self.stft.reset()
         self.health.reset()
         self.order.reset()
+        if self.canceller is not None:
+            self.canceller.reset()
 
 
 def delay_turn(delays_us: tuple[float, ...], profile: Profile) -> tuple[F32, F32] | None:

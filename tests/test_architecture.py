@@ -30,7 +30,7 @@ LEAVES = {
     "resources",
     "windows",
 }
-BLOCKS = {"beamform", "health", "mask", "meters", "post", "snr", "stft"}
+BLOCKS = {"beamform", "echo", "health", "mask", "meters", "post", "snr", "stft"}
 HALVES = {"frontend", "spatial"}
 CONFIG = {"config"}
 EXPLAINING = {"description", "drawing", "latency"}
@@ -49,6 +49,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bench": LEAVES | BLOCKS | CONFIG | RIM | {"pipeline", "runtime"},
     "diagnosis": LEAVES | BLOCKS | CONFIG | EXPLAINING | RIM | {"pipeline", "runtime", "bench"},
     "quality": LEAVES | BLOCKS | CONFIG | {"pipeline"},
+    "calibration": LEAVES | BLOCKS | CONFIG | RIM | {"pipeline", "quality"},
     "demo": LEAVES | BLOCKS | CONFIG | EXPLAINING | RIM | {"pipeline", "runtime", "quality"},
     "__main__": {"cli"},
 }

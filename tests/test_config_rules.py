@@ -270,7 +270,8 @@ def test_a_bad_key_silences_only_the_rules_that_read_it() -> None:
 
 
 BROKEN = """\
-sample_rate: unknown key; expected one of profile, array, input, output, beamformer, mask, post, runtime, telemetry
+sample_rate: unknown key; expected one of profile, array, input, output, echo, beamformer, health, mask, post, \
+runtime, telemetry
 telemtry: unknown key; did you mean telemetry?
 profile: got "assistent", expected assistant or hearing; did you mean assistant?
 input.rate_hz: got "48k", expected a whole number from 16000 to 192000

@@ -69,6 +69,14 @@ class Snapshot:
     """probability that the talker is within 12.5 degrees of that"""
     doa_age_s: float | None = None
     """time since speech was last heard well enough to tell its direction"""
+    echo_enabled: bool | None = None
+    """whether playback is taken off the microphones; None where no channel carries it"""
+    echo_active: bool | None = None
+    """whether that is on and the reference has played within the last second"""
+    echo_erle_db: float | None = None
+    """power of the microphones over what is left of it, last second of playback; None while nothing plays"""
+    echo_delay_ms: float | None = None
+    """how long after the reference the echo is taken to begin, in whole hops"""
     network_resets: int = 0
     """times since start that the network gave numbers that are not finite and was cleared"""
     microphones_out: tuple[dict[str, Any], ...] = ()
