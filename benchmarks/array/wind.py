@@ -1,4 +1,4 @@
-"""What wind, knocks and self-noise become: python -m benchmarks.array.wind [--out results.json].
+"""What wind, knocks and self-noise become: python -m benchmarks.array.wind [--out FILE].
 
 A talker in a quiet room on a small array, and one disturbance at a time, all known apart. For every beamformer: the
 disturbance in the outputs, below and above 500 Hz, against the microphone that has least of it; what happens to the
@@ -113,7 +113,7 @@ def main() -> None:
     parser.add_argument("--profile", default="assistant")
     parser.add_argument("--kinds", nargs="+", default=list(BEAMFORMER_KINDS))
     parser.add_argument("--only", default="", help="only disturbances whose name has this in it")
-    parser.add_argument("--out", type=Path, help="write all numbers here as JSON")
+    parser.add_argument("--out", type=Path, help="write all numbers to this JSON file")
     add_data_argument(parser)
     arguments = parser.parse_args()
     skip_without(arguments.data)
