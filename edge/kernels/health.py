@@ -35,13 +35,14 @@ def watch_samples(block, channels, active, keep, reach, sane_max, levels, counts
 
     channels (mics,): captured channel of each microphone; active (mics,): those in use; keep: forgetting of the share
     of clipped samples per hop; reach: samples by which one microphone may hear later than another.
-    State: levels (3, channels): last sample, power of the block without its mean, share of clipped samples; counts
+    State: levels (3, channels): last sample, power of the newest samples without their mean, share of clipped samples; counts
     (4, channels): equal samples up to now, samples since the last run of equal ones, age of the anchor, its returns;
     anchors (channels, n). Written: frozen (mics,): 0 moves, DEAD all zero, STUCK constant or the same samples again.
     Returns how many active microphones are frozen while most of the others hear something.
     """
     hop, captured = block.shape
     tail = anchors.shape[1]
+    near = min(hop, STOP_SAMPLES)
     for c in range(captured):
         last = levels[0, c]
         run, moving, age, repeats = counts[0, c], counts[1, c], counts[2, c], counts[3, c]
@@ -61,8 +62,9 @@ def watch_samples(block, channels, active, keep, reach, sane_max, levels, counts
                 run = 0
             moving += 1
             last = x
-            total += x * x
-            mean += x
+            if n >= hop - near:
+                total += x * x
+                mean += x
             if abs(x) >= CLIP_LEVEL:
                 clips += 1
             if x == first and n <= hop - tail and run == 0:
@@ -72,9 +74,9 @@ def watch_samples(block, channels, active, keep, reach, sane_max, levels, counts
                 if same == tail:
                     repeats += 1
                     age = -n
-        mean /= np.float32(hop)
+        mean /= np.float32(near)
         levels[0, c] = last
-        levels[1, c] = max(total / np.float32(hop) - mean * mean, np.float32(0.0))
+        levels[1, c] = max(total / np.float32(near) - mean * mean, np.float32(0.0))
         levels[2, c] = keep * levels[2, c] + (np.float32(1.0) - keep) * np.float32(clips) / np.float32(hop)
         age += hop
         if age > ANCHOR_SAMPLES:
@@ -108,6 +110,8 @@ def watch_samples(block, channels, active, keep, reach, sane_max, levels, counts
                 continue
             others += 1
             o = channels[n]
+            if counts[0, o] >= RUN_SAMPLES:
+                continue  # silent too just now
             power = levels[1, o]
             if again:
                 hearing += counts[3, o] == 0 and power >= QUIET_STOP_POWER
