@@ -23,8 +23,8 @@ def test_wind_has_the_level_slope_and_swing_that_it_should():
     power_db = 10 * np.log10(np.mean(np.abs(spectra(soft)) ** 2, axis=(0, 1)))
     f = np.fft.rfftfreq(1024, 1 / RATE)
     at = {hz: power_db[np.argmin(np.abs(f - hz))] for hz in (62, 250, 1000)}
-    assert at[62] - at[250] > 9.0
-    assert at[250] - at[1000] > 20.0
+    assert 6.0 < at[62] - at[250] < 13.0
+    assert at[250] - at[1000] > 13.0
     short_db = 10 * np.log10(np.mean(x[:, 0].reshape(-1, RATE // 4) ** 2, axis=1))
     assert short_db.max() - short_db.min() > 12.0
     steady = wind(PLACES_M, 10 * RATE, np.random.default_rng(0), gusts=0.0)
