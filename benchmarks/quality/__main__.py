@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.quality import cost, peers
+from benchmarks.quality import cost, peers, words
 from benchmarks.quality.corpus import F32, RATE_HZ, Mixture, mixtures
 from edge.config.schema import BeamformerConfig, Config, MaskConfig, OutputConfig
 from edge.geometry import geometry_from_config
@@ -69,13 +69,27 @@ def costs(pipelines: dict[str, Pipeline], others: dict[str, peers.Peer], audio: 
     return table
 
 
-def score(reference: F32, estimate: F32) -> dict[str, float]:
+def recogniser(wanted: bool) -> words.Recogniser | None:
+    if wanted:
+        try:
+            return words.Recogniser()
+        except ImportError:
+            print("words are not counted: no recogniser (see benchmarks/quality/words.txt)", file=sys.stderr)
+    return None
+
+
+def score(
+    reference: F32, estimate: F32, ears: words.Recogniser | None = None, said: list[str] | None = None
+) -> dict[str, float]:
+    """All metrics of one output; word errors and words where `said` names any and there is a recogniser."""
     row = {
         "pesq_wb": metrics.pesq_wb(reference, estimate).value,
         "stoi": metrics.stoi(reference, estimate).value,
         "estoi": metrics.estoi(reference, estimate).value,
         "si_sdr_db": metrics.si_sdr_db(reference, estimate).value,
     }
+    if ears is not None and said:
+        row |= {"word_errors": float(words.word_errors(said, ears.words(estimate))), "words": float(len(said))}
     mos = metrics.dnsmos(estimate)
     return {**row, "dnsmos_sig": mos.sig.value, "dnsmos_bak": mos.bak.value, "dnsmos_ovr": mos.ovrl.value}
 
@@ -97,14 +111,19 @@ def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             entry[name] = round(float(np.mean(values)), 3) if values else None
             if len(values) < len(members):
                 entry[f"{name}_missing"] = len(members) - len(values)
+        if spoken := sum(m.get("words", 0.0) for m in members):
+            entry["wer"] = round(sum(m.get("word_errors", 0.0) for m in members) / spoken, 4)
+            entry["words"] = int(spoken)
         out.append(entry)
     return out
 
 
 def markdown(summary: list[dict[str, Any]]) -> str:
-    lines = ["| SNR dB | system | " + " | ".join(METRICS) + " |", "|---|---|" + "---|" * len(METRICS)]
+    columns = [*METRICS, *(["wer"] if any("wer" in row for row in summary) else [])]
+    lines = ["| SNR dB | system | " + " | ".join(columns) + " |", "|---|---|" + "---|" * len(columns)]
     for row in summary:
-        cells = ["-" if row[m] is None else f"{row[m]:.{3 if 'stoi' in m else 2}f}" for m in METRICS]
+        fine = ("stoi", "estoi", "wer")
+        cells = ["-" if row.get(m) is None else f"{row[m]:.{3 if m in fine else 2}f}" for m in columns]
         lines.append(f"| {row['snr_db']} | {row['system']} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
@@ -152,6 +171,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--snr", type=float, nargs="+", default=[0.0, 5.0, 10.0], help="dB")
     parser.add_argument("--floor-db", type=float, default=MaskConfig().floor_db)
     parser.add_argument("--systems", nargs="+", default=[*OWN, *peers.PEERS], help="peers not installed are left out")
+    parser.add_argument("--no-words", action="store_true", help="do not count word errors, which takes long")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "benchmarks" / "results")
     a = parser.parse_args(arguments)
     if not a.data.is_dir():
@@ -166,15 +186,17 @@ def main(arguments: list[str] | None = None) -> int:
         if system != "noisy" and system not in others:
             kind, _, precision = system.partition("-")
             pipelines[system] = make_pipeline(kind, a.profile, a.model, precision or "int8", a.floor_db)
+    ears = recogniser(not a.no_words)
     rows: list[dict[str, Any]] = []
     heard: list[F32] = []
     for i, mixture in enumerate(tqdm(mixtures(a.data, tuple(a.snr), a.mixtures), total=a.mixtures, disable=None)):
         outputs = {name: enhance(p, mixture.noisy) for name, p in pipelines.items()}
         outputs |= {name: peers.enhance(peer, mixture.noisy) for name, peer in others.items()}
         about = {"speech": mixture.speech_name, "noise": mixture.noise_name, "snr_db": mixture.snr_db}
+        said = words.countable(mixture.text)
         for name in systems:
             estimate = mixture.noisy if name == "noisy" else outputs[name]
-            rows.append({**about, "system": name, **score(mixture.speech, estimate)})
+            rows.append({**about, "system": name, **score(mixture.speech, estimate, ears, said)})
         if sum(audio.size for audio in heard) < COST_S * RATE_HZ:
             heard.append(mixture.noisy)
         if i == 1:

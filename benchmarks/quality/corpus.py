@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ class Mixture:
     speech: F32
     """(samples,) the reference"""
     noisy: F32
+    text: str | None = None
+    """what is said, where the evaluation data's manifest.jsonl tells"""
 
 
 def _read(path: Path) -> F32:
@@ -41,12 +44,20 @@ def active_level(audio: F32) -> float:
     return float(np.sqrt(power[power > power.max() * 1e-3].mean()))
 
 
+def transcripts(data: Path) -> dict[str, str]:
+    """What is said in the files of speech/, by file name without its ending; empty without a manifest."""
+    manifest = data / "manifest.jsonl"
+    rows = [json.loads(line) for line in manifest.read_text("utf-8").splitlines()] if manifest.is_file() else []
+    return {Path(row["file"]).stem: row["text"] for row in rows if row.get("text")}
+
+
 def mixtures(data: Path, snrs_db: tuple[float, ...], limit: int, seed: int = 7) -> Iterator[Mixture]:
     """`limit` mixtures: utterances and noises in turn, SNRs in turn, noise from a random place, 0.5 s of it leading.
 
     data: folder with speech/ and noise/ of 16 kHz files. SNR is of the active speech against the whole noise.
     """
     rng = np.random.default_rng(seed)
+    texts = transcripts(data)
     speech = [(p.stem, a) for p in sorted((data / "speech").iterdir()) if (a := _read(p)).size >= SHORTEST_S * RATE_HZ]
     noise = [(p.stem, _read(p)) for p in sorted((data / "noise").iterdir())]
     order = rng.permutation(len(speech))
@@ -58,4 +69,5 @@ def mixtures(data: Path, snrs_db: tuple[float, ...], limit: int, seed: int = 7) 
         clean = clean * np.float32(10.0 ** (SPEECH_DBFS / 20.0) / active_level(clean))
         piece = np.take(sound, np.arange(clean.size) + int(rng.integers(sound.size)), mode="wrap")
         scale = active_level(clean) / np.sqrt(np.mean(piece.astype(np.float64) ** 2)) * 10.0 ** (-snr_db / 20.0)
-        yield Mixture(speech_name, noise_name, snr_db, clean, clean + piece * np.float32(scale))
+        noisy = clean + piece * np.float32(scale)
+        yield Mixture(speech_name, noise_name, snr_db, clean, noisy, texts.get(speech_name))

@@ -1,0 +1,75 @@
+"""Word errors of the quality benchmark: counting, features, and the recogniser where it is installed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from benchmarks.quality import words
+from benchmarks.quality.corpus import mixtures, transcripts
+
+
+@pytest.mark.parametrize(
+    ("reference", "heard", "errors"),
+    [
+        ("a b c d", "a b c d", 0),
+        ("a b c d", "a x c d", 1),
+        ("a b c d", "b c d", 1),
+        ("a b", "a b c b", 2),
+        ("a b c", "", 3),
+        ("", "a b", 2),
+        ("a b c d", "d c b a", 4),
+        ("kitten sat here", "sat here now", 2),
+    ],
+)
+def test_word_errors_are_the_edit_distance(reference: str, heard: str, errors: int) -> None:
+    assert words.word_errors(reference.split(), heard.split()) == errors
+
+
+def test_words_are_counted_only_where_sentences_are_said() -> None:
+    assert words.spoken_words("Don\u2019t stop, HE said - at 3!") == ["don't", "stop", "he", "said", "at", "3"]
+    assert words.countable("SO TINA WENT ON TO WASHROOM") == ["so", "tina", "went", "on", "to", "washroom"]
+    for text in (None, "", "zoom in", "8829090933", "R O C H E S T E R"):
+        assert words.countable(text) == []
+
+
+def test_features_show_a_tone_in_its_band_and_silence_after_it() -> None:
+    filters = words.mel_filters()
+    assert filters.shape == (80, 201)
+    np.testing.assert_allclose(filters.sum(axis=1) * 40.0, 1.0, atol=0.35)  # unit area on a grid of 40 Hz
+    tone = np.sin(2.0 * np.pi * 1000.0 * np.arange(16000) / 16000.0).astype(np.float32)
+    features = words.log_mel(tone)
+    assert features.shape == (1, 80, 3000)
+    assert features.dtype == np.float32
+    centre = int(np.argmax(filters[:, 25]))
+    assert abs(int(features[0, :, 50].argmax()) - centre) <= 1
+    np.testing.assert_allclose(features[0, :, 200:], features.min())
+    # eight decades and no more, four of them to one
+    assert features.max() - features.min() == pytest.approx(2.0)
+
+
+def test_mixtures_know_what_is_said(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for folder, name in (("speech", "one"), ("speech", "two"), ("noise", "hiss")):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        audio = 0.1 * rng.standard_normal(32000)
+        soundfile.write(tmp_path / folder / f"{name}.wav", audio, 16000)
+    assert transcripts(tmp_path) == {}
+    rows = [{"file": "speech/one.wav", "text": "THE WORDS OF ONE"}, {"file": "speech/two.wav", "text": None}]
+    (tmp_path / "manifest.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    found = {m.speech_name: m.text for m in mixtures(tmp_path, (5.0,), 2)}
+    assert found == {"one": "THE WORDS OF ONE", "two": None}
+
+
+def test_recogniser_hears_nothing_in_silence_and_the_same_twice() -> None:
+    try:
+        ears = words.Recogniser()
+    except ImportError:
+        pytest.skip("no recogniser is installed (benchmarks/quality/words.txt)")
+    assert len(ears.words(np.zeros(16000, np.float32))) <= 2
+    noise = 0.1 * np.random.default_rng(0).standard_normal(32000).astype(np.float32)
+    assert ears.words(noise) == ears.words(noise)
