@@ -69,6 +69,7 @@ def _array(config: Config, geometry: ArrayGeometry, rate_hz: int) -> dict[str, A
     aliasing = geometry.spatial_aliasing_hz
     return {
         "board": config.array.board or None,
+        "calibration": config.array.calibration or None,
         "mics": geometry.mics,
         "positions_m": geometry.positions_m.tolist(),
         "shape": _SHAPES[geometry.dimensions],
@@ -90,6 +91,7 @@ def _channels(config: Config) -> list[dict[str, Any]]:
         if role == "M":
             entry["meaning"] = f"microphone {mic}"
             entry["gain_db"] = config.array.gains_db[mic] if config.array.gains_db else 0.0
+            entry["delay_us"] = config.array.delays_us[mic] if config.array.delays_us else 0.0
             mic += 1
         else:
             entry["meaning"] = _ROLE_NAMES[role]
@@ -202,6 +204,10 @@ def render(description: dict[str, Any]) -> str:
         out.append(f"            PROBLEM: {mask['problem']}")
     if board:
         out.append(f"board       {board['name']}: {board['description']}")
+    if array["calibration"]:
+        delays_us = [entry["delay_us"] for entry in d["channels"] if entry["role"] == "M"]
+        shown = "delays " + ", ".join(f"{us + 0.0:.1f}" for us in delays_us) + " us" if any(delays_us) else "no delays"
+        out.append(f"calibration {array['calibration']}: gains below, {shown}")
     out += ["", *_render_array(array, d["channels"]), "", "latency (upper bounds)"]
     for name, ms in d["latency_ms"].items():
         out.append(f"  {name:<12}{ms:8.2f} ms   {d['latency_why'].get(name, '')}".rstrip())

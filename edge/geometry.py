@@ -140,6 +140,11 @@ class ArrayGeometry:
         towards_source = unit_vector(azimuth_deg, elevation_deg)
         return ((self.centroid_m - self.positions_m) @ towards_source) / SPEED_OF_SOUND_M_S
 
+    def diffuse_coherence(self, frequencies_hz: ArrayLike) -> NDArray[np.float64]:
+        """Coherence sin(kd) / kd of every pair in a spherically isotropic field, (mics, mics, bins) (Cook 1955)."""
+        wavelengths = np.asarray(frequencies_hz, np.float64) / SPEED_OF_SOUND_M_S
+        return np.sinc(2.0 * _distances(self.positions_m)[:, :, None] * wavelengths)
+
     @cached_property
     def _axes(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Extent (root mean square, metres) along the principal axes, widest first, and those axes as rows."""

@@ -135,7 +135,8 @@ def test_json(good_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert said["array"]["spatial_aliasing_hz"] == pytest.approx(343 / 0.12)
     assert said["array"]["look_delay_samples"] == pytest.approx([-480 / 343, -480 / 343, 480 / 343, 480 / 343])
     assert [c["role"] for c in said["channels"]] == list("XMMMMR")
-    assert said["channels"][2] == {"channel": 2, "role": "M", "meaning": "microphone 1", "gain_db": 0.5}
+    microphone = {"channel": 2, "role": "M", "meaning": "microphone 1", "gain_db": 0.5, "delay_us": 0.0}
+    assert said["channels"][2] == microphone
     assert said["latency_ms"]["total"] == 44.0
     assert said["mask"] == {
         "kind": "wiener",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge.console import say
@@ -69,6 +71,18 @@ def not_empty(text: str) -> str:
     """argparse type: a name or path; empty it is most often a shell variable that was not set."""
     if not text:
         raise argparse.ArgumentTypeError("is empty, expected a name or path")
+    return text
+
+
+def picture_path(text: str) -> str:
+    """argparse type: a .png that can be written, with what it takes to draw it."""
+    path = Path(not_empty(text))
+    if path.suffix.lower() != ".png":
+        raise argparse.ArgumentTypeError(f"{text}: expected a name that ends in .png")
+    if path.is_dir() or not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{text}: expected the name of a file in a folder that exists")
+    if importlib.util.find_spec("matplotlib") is None:
+        raise argparse.ArgumentTypeError("a picture needs matplotlib, which is not here: pip install mic-edge[quality]")
     return text
 
 

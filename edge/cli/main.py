@@ -18,6 +18,8 @@ SUBCOMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("edge.cli.demo", "show the whole path in real time with nothing attached"),
     "enhance": ("edge.cli.enhance", "enhance a sound file through the very same pipeline"),
     "check": ("edge.cli.check", "say what a configuration file means, or everything wrong with it"),
+    "pattern": ("edge.cli.pattern", "show what a beam hears over frequency and direction, as numbers and picture"),
+    "calibrate": ("edge.cli.calibrate", "measure gain and delay of each microphone, for [array] calibration"),
     "devices": ("edge.cli.devices", "list the sound devices this machine offers"),
     "loopback": ("edge.cli.loopback", "explain and set up the ALSA loopback and its clock"),
     "doctor": ("edge.cli.doctor", "check this machine and say what to do about each finding"),

@@ -1,0 +1,96 @@
+"""Before and after a calibration, as numbers and as text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from edge.calibration.effect import beam_effect
+from edge.calibration.field import F64
+from edge.calibration.measure import Deviation, Measurement
+from edge.config.schema import Config
+
+
+def report(measurement: Measurement, config: Config, kinds: Sequence[str]) -> dict[str, Any]:
+    """Everything that is known about a measurement, JSON-ready."""
+    found, sd, left = measurement.found, measurement.uncertainty, measurement.left
+    ideal = Deviation(np.zeros_like(found.gains_db), np.zeros_like(found.delays_us))
+    return {
+        "method": measurement.method,
+        "applied_gains_db": (-found.gains_db).tolist(),
+        "gains_uncertainty_db": sd.gains_db.tolist(),
+        "applied_delays_us": (-found.delays_us).tolist(),
+        "delays_uncertainty_us": sd.delays_us.tolist(),
+        "delays_not_measured_because": measurement.without_delays or None,
+        "field_misfit": measurement.misfit,
+        "before": _mismatch(found),
+        "after": _mismatch(left),
+        "beams": [
+            {
+                "kind": kind,
+                "before": _effect(config, kind, found),
+                "after": _effect(config, kind, left),
+                "perfect": _effect(config, kind, ideal),
+            }
+            for kind in kinds
+        ],
+    }
+
+
+def _effect(config: Config, kind: str, deviation: Deviation) -> dict[str, float]:
+    effect = asdict(beam_effect(config, kind, deviation))
+    del effect["kind"]
+    return effect
+
+
+def _mismatch(deviation: Deviation) -> dict[str, float | None]:
+    gains_db, delays_us = deviation.gains_db, deviation.delays_us
+    return {
+        "gain_spread_db": _spread(gains_db),
+        "gain_mismatch_db": _rms(gains_db),
+        "delay_spread_us": _spread(delays_us),
+        "delay_mismatch_us": _rms(delays_us),
+    }
+
+
+def _spread(values: F64) -> float | None:
+    return float(values.max() - values.min()) if values.size else None
+
+
+def _rms(values: F64) -> float | None:
+    """Root mean square difference from the mean of all microphones."""
+    return float(np.sqrt(np.mean((values - values.mean()) ** 2))) if values.size else None
+
+
+def as_text(numbers: dict[str, Any]) -> str:
+    """The dictionary of report() for a terminal."""
+    gains, delays = numbers["applied_gains_db"], numbers["applied_delays_us"]
+    lines = [f"{'':<24}{'gain applied, dB':>22}{'delay applied, us':>24}"]
+    for mic, gain_db in enumerate(gains):
+        line = f"microphone {mic:<13}{gain_db + 0.0:+12.2f} +- {numbers['gains_uncertainty_db'][mic]:5.2f}"
+        if delays:
+            line += f"{delays[mic] + 0.0:+14.1f} +- {numbers['delays_uncertainty_us'][mic]:4.1f}"
+        lines.append(line)
+    if why := numbers["delays_not_measured_because"]:
+        lines.append(f"delays were not measured: {why}")
+    lines.append(f"{'':<40}{'before':>9}{'after':>9}")
+    for key, name in (
+        ("gain_spread_db", "gain, loudest to quietest, dB"),
+        ("gain_mismatch_db", "gain, rms mismatch, dB"),
+        ("delay_spread_us", "delay, latest to earliest, us"),
+        ("delay_mismatch_us", "delay, rms mismatch, us"),
+    ):
+        before, after = numbers["before"][key], numbers["after"][key]
+        if before is not None:
+            lines.append(f"{name:<40}{before:9.2f}{after:9.2f}")
+    for beam in numbers["beams"]:
+        for key, name in (("look_gain_db", "gain for the talker, dB"), ("directivity_db", "directivity, dB")):
+            before, after, perfect = (round(beam[when][key], 2) + 0.0 for when in ("before", "after", "perfect"))
+            lines.append(f"{beam['kind'] + ', ' + name:<40}{before:9.2f}{after:9.2f}  of {perfect:.2f}")
+    lines.append(
+        "after: one half of the recording, corrected by what the other half says; beams: mean of 300 to 4000 Hz"
+    )
+    return "\n".join(lines)
