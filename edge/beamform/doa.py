@@ -22,7 +22,7 @@ F32 = NDArray[np.float32]
 GRID_STEP_DEG = 5.0
 ESTIMATE_EVERY_S = 0.1
 """one scan of the grid, spread evenly over the hops in this time"""
-SPEECH_MEMORY_S = 0.15
+SPEECH_MEMORY_S = 0.1
 NOISE_MEMORY_S = 1.5
 LOWEST_HZ, HIGHEST_HZ = 300.0, 6500.0
 MAX_PAIRS = 28
@@ -119,8 +119,8 @@ class SteeredPower:
         self._pairs = np.array([(i, j, limit) for (i, j), limit in zip(pairs, limits, strict=True)], np.int64)
         self._keep_s = np.float32(math.exp(-hop_s / SPEECH_MEMORY_S))
         self._keep_n = np.float32(math.exp(-hop_s / NOISE_MEMORY_S))
-        self._fresh = np.float32(1.0) - self._keep_s
         self._hops = max(4, round(ESTIMATE_EVERY_S / hop_s))
+        self._per_frame = np.float32(1.0 / self._hops)
         self._table_re, self._table_im = _steering_table(geometry, grid, elevation_deg, pairs, used_hz)
         # results
         self.power: F32 = np.zeros(len(grid.azimuth_deg), np.float32)
@@ -131,7 +131,7 @@ class SteeredPower:
         self._s_im: F32 = np.zeros(shape, np.float32)
         self._n_re: F32 = np.zeros(shape, np.float32)
         self._n_im: F32 = np.zeros(shape, np.float32)
-        self._sums: F32 = np.zeros((4, len(used)), np.float32)
+        self._sums: F32 = np.zeros((5, len(used)), np.float32)
         self._w_re: F32 = np.zeros(shape, np.float32)
         self._w_im: F32 = np.zeros(shape, np.float32)
         self._hop = 0
@@ -167,7 +167,7 @@ class SteeredPower:
                 srp.whiten(
                     active,
                     self._pairs,
-                    self._fresh,
+                    self._per_frame,
                     self._s_re,
                     self._s_im,
                     self._n_re,

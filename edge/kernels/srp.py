@@ -24,8 +24,8 @@ def accumulate(x_re, x_im, presence, active, first_bin, pairs, keep_s, keep_n, s
 
     x (mics, bins of the frame), presence g (bins of the frame,), active (mics,): the others are left out and their
     pairs cleared. pairs (pairs, 3): both microphones and how many bins the pair uses. keep: forgetting per frame.
-    sums (4, bins): weight and weighted power of speech, weight and weighted power of the rest. scratch (2, bins): the
-    two weights of this frame, 0 where the frame is silent or not a number.
+    sums (5, bins): weight and weighted power of speech, weight and weighted power of the rest, weight of speech since
+    the last `whiten`. scratch (2, bins): the two weights of this frame, 0 where it is silent or not a number.
     """
     count = sums.shape[1]
     speech = scratch[0]
@@ -55,6 +55,7 @@ def accumulate(x_re, x_im, presence, active, first_bin, pairs, keep_s, keep_n, s
         # the noise is held through silence, digital or not: it forgets only as fast as it learns
         hold = np.float32(1.0) - (np.float32(1.0) - keep_n) * absent
         sums[2, b] = hold * sums[2, b] + absent
+        sums[4, b] += here
         sums[3, b] = hold * sums[3, b] + absent * power
         speech[b] = here
         rest[b] = absent
@@ -85,11 +86,12 @@ def accumulate(x_re, x_im, presence, active, first_bin, pairs, keep_s, keep_n, s
     "float32(boolean[::1], int64[:, ::1], float32, float32[:, ::1], float32[:, ::1], float32[:, ::1],"
     " float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1])"
 )
-def whiten(active, pairs, fresh, s_re, s_im, n_re, n_im, sums, scratch, w_re, w_im):
+def whiten(active, pairs, per_frame, s_re, s_im, n_re, n_im, sums, scratch, w_re, w_im):
     """Speech cross-spectra less the noise's, as coherence times evidence, into w (pairs, bins).
 
-    Evidence of a bin, in [0, 1]: its share of frames with speech in the memory (`fresh` is 1 - keep_s) times the share
-    of its power that is above the noise. Returns the mean evidence of all bins; 0 with fewer than two microphones.
+    Evidence of a bin, in [0, 1]: the share of speech in the frames since the last call (`per_frame` is one over their
+    number; what was heard before counts in the averages, but not again) times the share of its power that is above
+    the noise. Returns the mean evidence of all bins; 0 with fewer than two microphones.
     scratch (2, bins): evidence over power, and scratch.
     """
     count = sums.shape[1]
@@ -98,6 +100,7 @@ def whiten(active, pairs, fresh, s_re, s_im, n_re, n_im, sums, scratch, w_re, w_
         if active[pairs[p, 0]] and active[pairs[p, 1]]:
             used_pairs += 1
     if used_pairs == 0:
+        sums[4, :] = 0.0
         w_re[:, :] = 0.0
         w_im[:, :] = 0.0
         return 0.0
@@ -110,7 +113,8 @@ def whiten(active, pairs, fresh, s_re, s_im, n_re, n_im, sums, scratch, w_re, w_
         per_noise = np.float32(1.0) / (sums[2, b] + FEW_FRAMES)
         speech = sums[1, b] * per_speech + np.float32(1e-20)
         above = max(speech - sums[3, b] * per_noise, np.float32(0.0)) / speech
-        evidence = min(sums[0, b] * fresh, np.float32(1.0)) * above
+        evidence = sums[4, b] * per_frame * above
+        sums[4, b] = 0.0
         total += evidence
         scale = evidence / speech * share
         of_speech[b] = scale * per_speech
