@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-BEAMFORMER_KINDS = ("mvdr", "delay_sum", "none")
+BEAMFORMER_KINDS = ("mvdr", "superdirective", "delay_sum", "none")
 
 MASK_KINDS = ("network", "wiener", "spectral_subtraction", "bypass")
 

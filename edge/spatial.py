@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.beamform.base import Beamformer, Steering
+from edge.beamform.base import Beamformer
 from edge.beamform.doa import hears_azimuth
 from edge.beamform.factory import make_beamformer
 from edge.beamform.localizer import Localizer
@@ -53,8 +53,8 @@ class Spatial:
         window, _ = asymmetric_windows(profile.window_samples, profile.hop_samples)
         self.wind = Wind(geometry, self._frequencies_hz, self._hop_s, window)
         """to be updated with each frame before all else"""
-        self._look = Steering(geometry, self._frequencies_hz)
         # state
+        self._active: NDArray[np.bool_] = np.ones(geometry.mics, np.bool_)
         self.tracking = config.steering == "track" and self.localizer is not None
         self.bypass = False
         self.azimuth_deg = config.azimuth_deg
@@ -93,7 +93,7 @@ class Spatial:
         target = self._target
         beam_kernels.approach(target.target_re, target.target_im, self._glide, self.weights_re, self.weights_im)
         if target is not self._reference and target.kind != "none":
-            self.wind.bound(self._look.re, self._look.im, self.weights_re, self.weights_im)
+            self.wind.bound(target.look_re, target.look_im, self.weights_re, self.weights_im)
         beam_kernels.apply_weights(self.weights_re, self.weights_im, x_re, x_im, self.beam)
 
     def set_look(self, azimuth_deg: float, elevation_deg: float) -> None:
@@ -107,11 +107,22 @@ class Spatial:
 
     def _steer(self, azimuth_deg: float, elevation_deg: float) -> None:
         self.beamformer.set_look(azimuth_deg, elevation_deg)
-        self._look.set_look(azimuth_deg, elevation_deg)
         self.azimuth_deg, self.elevation_deg = azimuth_deg, elevation_deg
+
+    def set_active(self, active: NDArray[np.bool_]) -> None:
+        """Use these microphones, bool (mics,); at least one. One that falls out is out at once, without a glide: what
+        it gave is gone, and weights that counted on it let through what it cancelled. The frames overlap, which fades.
+        """
+        fewer = bool((self._active & ~active).any())
+        np.copyto(self._active, active)
+        self.beamformer.set_active(active)
+        self._reference.set_active(active)
+        if fewer:
+            self._settle()
 
     def set_beamformer(self, beamformer: Beamformer) -> None:
         """Put in another beamformer; the weights glide over to it."""
+        beamformer.set_active(self._active)
         beamformer.set_look(self.azimuth_deg, self.elevation_deg)
         self.beamformer = beamformer
 

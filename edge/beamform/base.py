@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.geometry import ArrayGeometry
+from edge.geometry import SPEED_OF_SOUND_M_S, ArrayGeometry
 from edge.kernels import beam
 
 F32 = NDArray[np.float32]
@@ -19,28 +19,61 @@ class Beamformer(Protocol):
     kind: str
     target_re: F32
     target_im: F32
-    """(mics, bins) weights w of the output w^H x"""
+    """(mics, bins) weights w of the output w^H x, zero at microphones left out"""
+    look_re: F32
+    look_im: F32
+    """(mics, bins) transfer function h that they pass undistorted (w^H h = 1), relative to the first microphone in use"""
 
     def set_look(self, azimuth_deg: float, elevation_deg: float) -> None:
         """Steer to a far source in that direction."""
+
+    def set_active(self, active: NDArray[np.bool_]) -> None:
+        """Use these microphones from now on, bool (mics,), at least one; the targets follow with the next update."""
 
     def update(self, x_re: F32, x_im: F32, presence: F32) -> None:
         """Learn from one frame: spectra (mics, bins), speech presence (bins,) of the hop before."""
 
     def reset(self) -> None:
-        """Forget everything learnt; keep the look direction."""
+        """Forget everything learnt; keep the look direction and the microphones in use."""
 
 
 class Steering:
-    """Far-field steering vectors d = exp(-2 pi i f tau) relative to the centroid of the array, float32 (mics, bins)."""
+    """Far-field steering vectors d = exp(-2 pi i f tau), float32 (mics, bins).
+
+    tau is relative to the reference, the first microphone in use, so the output of a beam is what that one hears.
+    Microphones left out have zeros.
+    """
 
     def __init__(self, geometry: ArrayGeometry, frequencies_hz: NDArray[np.float64]) -> None:
         self._geometry = geometry
         self._frequencies_hz = np.ascontiguousarray(frequencies_hz, dtype=np.float64)
+        self._direction = (0.0, 0.0)
+        self.active: NDArray[np.bool_] = np.ones(geometry.mics, np.bool_)
+        self.reference = 0
         shape = (geometry.mics, len(frequencies_hz))
         self.re: F32 = np.zeros(shape, np.float32)
         self.im: F32 = np.zeros(shape, np.float32)
+        self.set_look(0.0, 0.0)
 
     def set_look(self, azimuth_deg: float, elevation_deg: float) -> None:
+        self._direction = (azimuth_deg, elevation_deg)
         delays_s = self._geometry.steering_delays_s(azimuth_deg, elevation_deg)
-        beam.steering(np.ascontiguousarray(delays_s, np.float64), self._frequencies_hz, self.re, self.im)
+        delays_s = np.ascontiguousarray(delays_s - delays_s[self.reference], np.float64)
+        beam.steering(delays_s, self._frequencies_hz, self.re, self.im)
+        self.re[~self.active] = 0.0
+        self.im[~self.active] = 0.0
+
+    def set_active(self, active: NDArray[np.bool_]) -> None:
+        np.copyto(self.active, active)
+        self.reference = int(active.argmax())
+        self.set_look(*self._direction)
+
+
+def diffuse_coherence(geometry: ArrayGeometry, frequencies_hz: NDArray[np.float64]) -> F32:
+    """Coherence sinc(2 f d / c) of a spherically isotropic field for every microphone pair, packed (pairs, bins)."""
+    rows = []
+    for i in range(geometry.mics):
+        for j in range(i + 1):
+            distance_m = float(np.linalg.norm(geometry.positions_m[i] - geometry.positions_m[j]))
+            rows.append(np.sinc(2.0 * frequencies_hz * distance_m / SPEED_OF_SOUND_M_S))
+    return np.ascontiguousarray(rows, dtype=np.float32)

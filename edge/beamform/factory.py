@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.beamform.base import Beamformer
-from edge.beamform.fixed import DelayAndSum, ReferenceMicrophone
+from edge.beamform.fixed import DelayAndSum, ReferenceMicrophone, Superdirective
 from edge.beamform.mvdr import Mvdr
 from edge.config.schema import BeamformerConfig
 from edge.errors import ConfigError
@@ -30,4 +30,6 @@ def make_beamformer(
         raise ConfigError(f"beamformer {kind!r} needs at least 2 microphones, the array has 1; use 'none'")
     if kind == "delay_sum":
         return DelayAndSum(geometry, frequencies_hz)
+    if kind == "superdirective":
+        return Superdirective(geometry, frequencies_hz, config.white_noise_gain_min_db)
     return Mvdr(geometry, frequencies_hz, hop_s, config)

@@ -1,16 +1,20 @@
-"""Beamformers that learn nothing: one microphone, and delay-and-sum."""
+"""Beamformers that learn nothing: one microphone, delay-and-sum, superdirective."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.beamform.base import F32, Steering
+from edge.beamform.base import F32, Steering, diffuse_coherence
 from edge.geometry import ArrayGeometry
+from edge.kernels import beam
+
+SUPERDIRECTIVE_LOADING_DB = -20.0
+"""sensor noise relative to the diffuse field that the superdirective weights reckon with"""
 
 
 class ReferenceMicrophone:
-    """The first microphone alone (`beamformer.kind = "none"`, and the signal path of bypass)."""
+    """The first microphone in use alone (`beamformer.kind = "none"`, and the signal path of bypass)."""
 
     kind = "none"
 
@@ -18,9 +22,14 @@ class ReferenceMicrophone:
         self.target_re: F32 = np.zeros((mics, bins), np.float32)
         self.target_im: F32 = np.zeros((mics, bins), np.float32)
         self.target_re[0] = 1.0
+        self.look_re, self.look_im = self.target_re, self.target_im
 
     def set_look(self, azimuth_deg: float, elevation_deg: float) -> None:
         """One microphone has no direction; accepted so that all beamformers have one face."""
+
+    def set_active(self, active: NDArray[np.bool_]) -> None:
+        self.target_re[:] = 0.0
+        self.target_re[int(active.argmax())] = 1.0
 
     def update(self, x_re: F32, x_im: F32, presence: F32) -> None:
         """Nothing to learn."""
@@ -36,18 +45,87 @@ class DelayAndSum:
 
     def __init__(self, geometry: ArrayGeometry, frequencies_hz: NDArray[np.float64]) -> None:
         self._steering = Steering(geometry, frequencies_hz)
-        self._share = np.float32(1.0 / geometry.mics)
-        self.target_re: F32 = np.zeros_like(self._steering.re)
-        self.target_im: F32 = np.zeros_like(self._steering.im)
-        self.set_look(0.0, 0.0)
+        self.look_re, self.look_im = self._steering.re, self._steering.im
+        self.target_re: F32 = np.zeros_like(self.look_re)
+        self.target_im: F32 = np.zeros_like(self.look_im)
+        self._design()
 
     def set_look(self, azimuth_deg: float, elevation_deg: float) -> None:
         self._steering.set_look(azimuth_deg, elevation_deg)
-        np.multiply(self._steering.re, self._share, out=self.target_re)
-        np.multiply(self._steering.im, self._share, out=self.target_im)
+        self._design()
+
+    def set_active(self, active: NDArray[np.bool_]) -> None:
+        self._steering.set_active(active)
+        self._design()
 
     def update(self, x_re: F32, x_im: F32, presence: F32) -> None:
         """Nothing to learn."""
 
     def reset(self) -> None:
         """Nothing to forget."""
+
+    def _design(self) -> None:
+        share = np.float32(1.0 / np.count_nonzero(self._steering.active))
+        np.multiply(self.look_re, share, out=self.target_re)
+        np.multiply(self.look_im, share, out=self.target_im)
+
+
+class Superdirective:
+    """MVDR for a diffuse field instead of what is heard (Bitzer and Simmer 2001): fixed, never distorts by learning.
+
+    white_noise_gain_min_db: bound on what it amplifies of the noise of the sensors.
+    """
+
+    kind = "superdirective"
+
+    def __init__(
+        self, geometry: ArrayGeometry, frequencies_hz: NDArray[np.float64], white_noise_gain_min_db: float
+    ) -> None:
+        self._steering = Steering(geometry, frequencies_hz)
+        self.look_re, self.look_im = self._steering.re, self._steering.im
+        mics, bins = self.look_re.shape
+        self._diffuse = diffuse_coherence(geometry, frequencies_hz)
+        self._loading: F32 = np.full(bins, 10.0 ** (SUPERDIRECTIVE_LOADING_DB / 10.0), np.float32)
+        self._norm_max: F32 = np.full(bins, 10.0 ** (-white_noise_gain_min_db / 10.0), np.float32)
+        self.target_re: F32 = np.zeros_like(self.look_re)
+        self.target_im: F32 = np.zeros_like(self.look_im)
+        # scratch
+        self._r_re: F32 = np.zeros_like(self._diffuse)
+        self._r_im: F32 = np.zeros_like(self._diffuse)
+        self._load: F32 = np.zeros(bins, np.float32)
+        self._l: tuple[F32, F32] = (np.zeros_like(self._diffuse), np.zeros_like(self._diffuse))
+        self._z: tuple[F32, F32] = (np.zeros_like(self.look_re), np.zeros_like(self.look_im))
+        self._scratch: F32 = np.zeros((mics + 1, bins), np.float32)
+        self._design()
+
+    def set_look(self, azimuth_deg: float, elevation_deg: float) -> None:
+        self._steering.set_look(azimuth_deg, elevation_deg)
+        self._design()
+
+    def set_active(self, active: NDArray[np.bool_]) -> None:
+        self._steering.set_active(active)
+        self._design()
+
+    def update(self, x_re: F32, x_im: F32, presence: F32) -> None:
+        """Nothing to learn."""
+
+    def reset(self) -> None:
+        """Nothing to forget."""
+
+    def _design(self) -> None:
+        np.copyto(self._r_re, self._diffuse)
+        beam.leave_out(self._steering.active, self._r_re, self._r_im)
+        beam.mvdr_weights(
+            self._r_re,
+            self._r_im,
+            self.look_re,
+            self.look_im,
+            self._loading,
+            self._norm_max,
+            self._load,
+            *self._l,
+            *self._z,
+            self._scratch,
+            self.target_re,
+            self.target_im,
+        )

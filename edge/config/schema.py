@@ -115,10 +115,10 @@ class BeamformerConfig:
     """upward from the x-y plane"""
     noise_time_constant_s: Annotated[float, Range(0.01, 60)] = 1.0
     """forgetting of the noise covariance"""
-    loading_db: Annotated[float, Range(-80, 20)] = -10.0
-    """diagonal loading relative to the mean microphone power"""
-    white_noise_gain_min_db: Annotated[float, Range(-40, 20)] = -10.0
-    """weights that would amplify microphone self-noise beyond this fall back towards delay-and-sum"""
+    loading_db: Annotated[float, Range(-80, 20)] = -30.0
+    """least diagonal loading of mvdr relative to the mean noise power; more is added while little is known"""
+    white_noise_gain_min_db: Annotated[float, Range(-40, 20)] = -20.0
+    """weights that would amplify microphone self-noise beyond this are drawn towards the matched filter"""
 
 
 @dataclass(frozen=True)

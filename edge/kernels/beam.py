@@ -7,12 +7,6 @@ import numpy as np
 
 from edge.kernels.jit import kernel
 
-# Spectral power below which a bin is digital silence: no 16-bit microphone is that quiet, and learning from exact
-# zeros would empty the covariance.
-SILENCE_POWER = 1e-11
-# Frames of evidence that the diffuse-field prior counts for when a bin starts to learn.
-PRIOR_FRAMES = 8.0
-
 
 @kernel("void(float64[::1], float64[::1], float32[:, ::1], float32[:, ::1])")
 def steering(delays_s, frequencies_hz, d_re, d_im):
@@ -25,68 +19,34 @@ def steering(delays_s, frequencies_hz, d_re, d_im):
 
 
 @kernel(
-    "void(float32[:, ::1], float32[:, ::1], float32[::1], float32, float32[:, ::1],"
-    " float32[::1], float32[::1], float32[:, ::1], float32[:, ::1])"
-)
-def covariance_update(x_re, x_im, presence, rate, diffuse, step, evidence, r_re, r_im):
-    """Recursive noise covariance R += step * (x x^H - R), step = rate * (1 - presence)^2 per bin.
-
-    A bin that never learned starts from the diffuse coherence (pairs, bins) at its own first power, worth
-    PRIOR_FRAMES frames; `evidence` (bins,) counts the noise frames seen since. `step` (bins,) is scratch.
-    """
-    mics, bins = x_re.shape
-    for b in range(bins):
-        step[b] = 0.0
-    for m in range(mics):
-        for b in range(bins):
-            step[b] += x_re[m, b] * x_re[m, b] + x_im[m, b] * x_im[m, b]
-    for b in range(bins):
-        power = step[b] / np.float32(mics)
-        if power < SILENCE_POWER:
-            step[b] = 0.0
-            continue
-        if evidence[b] == 0.0:
-            for p in range(diffuse.shape[0]):
-                r_re[p, b] = diffuse[p, b] * power
-                r_im[p, b] = 0.0
-            evidence[b] = PRIOR_FRAMES
-        absent = (np.float32(1.0) - presence[b]) ** 2
-        evidence[b] = min(evidence[b] + absent, np.float32(1e6))
-        step[b] = max(rate, np.float32(1.0) / evidence[b]) * absent
-    p = 0
-    for i in range(mics):
-        for j in range(i + 1):
-            for b in range(bins):
-                re = x_re[i, b] * x_re[j, b] + x_im[i, b] * x_im[j, b]
-                im = x_im[i, b] * x_re[j, b] - x_re[i, b] * x_im[j, b]
-                r_re[p, b] += step[b] * (re - r_re[p, b])
-                r_im[p, b] += step[b] * (im - r_im[p, b])
-            p += 1
-
-
-@kernel(
-    "void(float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1], float32, float32,"
-    " float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1],"
+    "void(float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[::1], float32[::1],"
+    " float32[::1], float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1],"
     " float32[:, ::1], float32[:, ::1])"
 )
-def mvdr_weights(r_re, r_im, d_re, d_im, loading, norm_max, l_re, l_im, z_re, z_im, scratch, w_re, w_im):
-    """MVDR weights w = R^-1 d / (d^H R^-1 d) by a Cholesky factorisation per bin (Capon 1969; loading: Carlson 1988).
+def mvdr_weights(r_re, r_im, h_re, h_im, loading, norm_max, load, l_re, l_im, z_re, z_im, scratch, w_re, w_im):
+    """MVDR weights w = R^-1 h / (h^H R^-1 h) by a Cholesky factorisation per bin (Capon 1969; loading: Carlson 1988).
 
-    loading: diagonal loading relative to the mean diagonal. norm_max: largest |w|^2 (white-noise gain bound, Cox 1987);
-    above it w is drawn towards delay-and-sum d / mics, which keeps w^H d = 1 because both satisfy it.
-    Scratch: l (pairs, bins), z (mics, bins), scratch (mics + 1, bins). Written: w (mics, bins).
+    h (mics, bins): transfer function of the talker, zero at microphones left out. loading (bins,): diagonal loading
+    relative to the mean diagonal. norm_max (bins,): largest |w|^2 (white-noise gain bound, Cox 1987); above it w is
+    drawn towards the matched filter h / |h|^2, which keeps w^H h = 1 because both satisfy it.
+    Scratch: l (pairs, bins), z (mics, bins), scratch (mics + 1, bins). Written: w (mics, bins), load (bins,), what was
+    added to the diagonal.
     """
-    mics, bins = d_re.shape
-    load = scratch[mics]
+    mics, bins = h_re.shape
+    size = scratch[mics]
+    used = np.float32(0.0)
     for b in range(bins):
         load[b] = 0.0
+        size[b] = 0.0
     for i in range(mics):
         p = i * (i + 1) // 2 + i
+        used += np.float32(1.0) if h_re[i, 0] != 0.0 or h_im[i, 0] != 0.0 else np.float32(0.0)
         for b in range(bins):
             load[b] += r_re[p, b]
-    factor = loading / np.float32(mics)
+            size[b] += h_re[i, b] * h_re[i, b] + h_im[i, b] * h_im[i, b]
+    factor = np.float32(1.0) / max(used, np.float32(1.0))
     for b in range(bins):
-        load[b] = load[b] * factor + np.float32(1e-12)
+        load[b] = load[b] * factor * loading[b] + np.float32(1e-12)
     for i in range(mics):
         row = i * (i + 1) // 2
         for j in range(i + 1):
@@ -109,12 +69,12 @@ def mvdr_weights(r_re, r_im, d_re, d_im, loading, norm_max, l_re, l_im, z_re, z_
                 for b in range(bins):
                     l_re[p, b] *= scratch[j, b]
                     l_im[p, b] *= scratch[j, b]
-    # forward: L z = d
+    # forward: L z = h
     for i in range(mics):
         row = i * (i + 1) // 2
         for b in range(bins):
-            z_re[i, b] = d_re[i, b]
-            z_im[i, b] = d_im[i, b]
+            z_re[i, b] = h_re[i, b]
+            z_im[i, b] = h_im[i, b]
         for k in range(i):
             a = row + k
             for b in range(bins):
@@ -123,12 +83,6 @@ def mvdr_weights(r_re, r_im, d_re, d_im, loading, norm_max, l_re, l_im, z_re, z_
         for b in range(bins):
             z_re[i, b] *= scratch[i, b]
             z_im[i, b] *= scratch[i, b]
-    # d^H R^-1 d = |z|^2, kept where the loading was
-    for b in range(bins):
-        load[b] = 0.0
-    for i in range(mics):
-        for b in range(bins):
-            load[b] += z_re[i, b] * z_re[i, b] + z_im[i, b] * z_im[i, b]
     # backward: L^H w = z
     for back in range(mics):
         i = mics - 1 - back
@@ -143,21 +97,26 @@ def mvdr_weights(r_re, r_im, d_re, d_im, loading, norm_max, l_re, l_im, z_re, z_
         for b in range(bins):
             w_re[i, b] *= scratch[i, b]
             w_im[i, b] *= scratch[i, b]
-    # normalise, then bound the part beyond delay-and-sum
-    share = np.float32(1.0) / np.float32(mics)
-    excess = scratch[0]
+    # normalise by h^H R^-1 h = |z|^2, then bound the part beyond the matched filter
+    power, excess = scratch[0], scratch[1]
     for b in range(bins):
-        load[b] = np.float32(1.0) / load[b]
+        power[b] = np.float32(1e-30)
         excess[b] = 0.0
     for i in range(mics):
         for b in range(bins):
-            w_re[i, b] = w_re[i, b] * load[b] - d_re[i, b] * share
-            w_im[i, b] = w_im[i, b] * load[b] - d_im[i, b] * share
-            excess[b] += w_re[i, b] * w_re[i, b] + w_im[i, b] * w_im[i, b]
-    room = max(norm_max - share, np.float32(0.0))
+            power[b] += z_re[i, b] * z_re[i, b] + z_im[i, b] * z_im[i, b]
     for b in range(bins):
+        power[b] = np.float32(1.0) / power[b]
+        size[b] = np.float32(1.0) / max(size[b], np.float32(1e-12))
+    for i in range(mics):
+        for b in range(bins):
+            w_re[i, b] = w_re[i, b] * power[b] - h_re[i, b] * size[b]
+            w_im[i, b] = w_im[i, b] * power[b] - h_im[i, b] * size[b]
+            excess[b] += w_re[i, b] * w_re[i, b] + w_im[i, b] * w_im[i, b]
+    for b in range(bins):
+        room = max(norm_max[b] - size[b], np.float32(0.0))
         if not (excess[b] <= np.float32(1e12)):
-            excess[b] = np.float32(0.0)  # broken numbers: pure delay-and-sum
+            excess[b] = np.float32(0.0)  # broken numbers: the matched filter alone
         elif excess[b] > room:
             excess[b] = np.sqrt(room / excess[b])
         else:
@@ -166,11 +125,24 @@ def mvdr_weights(r_re, r_im, d_re, d_im, loading, norm_max, l_re, l_im, z_re, z_
         for b in range(bins):
             keep = excess[b]
             if keep == np.float32(0.0):
-                w_re[i, b] = d_re[i, b] * share
-                w_im[i, b] = d_im[i, b] * share
+                w_re[i, b] = h_re[i, b] * size[b]
+                w_im[i, b] = h_im[i, b] * size[b]
             else:
-                w_re[i, b] = d_re[i, b] * share + keep * w_re[i, b]
-                w_im[i, b] = d_im[i, b] * share + keep * w_im[i, b]
+                w_re[i, b] = h_re[i, b] * size[b] + keep * w_re[i, b]
+                w_im[i, b] = h_im[i, b] * size[b] + keep * w_im[i, b]
+
+
+@kernel("void(boolean[::1], float32[:, ::1], float32[:, ::1])")
+def leave_out(active, r_re, r_im):
+    """Empty the rows and columns of the microphones that are not active (mics,) in r (pairs, bins)."""
+    p = 0
+    for i in range(active.shape[0]):
+        for j in range(i + 1):
+            if not (active[i] and active[j]):
+                for b in range(r_re.shape[1]):
+                    r_re[p, b] = 0.0
+                    r_im[p, b] = 0.0
+            p += 1
 
 
 @kernel("void(float32[:, ::1], float32[:, ::1], float32, float32[:, ::1], float32[:, ::1])")
