@@ -16,6 +16,7 @@ from edge.cli.common import (
     print_json,
     say_when_compiling,
 )
+from edge.console import say
 from edge.errors import AudioFileError, ConfigError, UsageError
 from edge.kinds import BEAMFORMER_KINDS
 
@@ -66,15 +67,13 @@ def run(args: argparse.Namespace) -> int:
         weights, frequencies_hz = fixed_weights(config, kind, azimuth_deg, elevation_deg)
         found.append(pattern_of(kind, weights, frequencies_hz, geometry, azimuth_deg, elevation_deg))
     if args.after:
-        weights, frequencies_hz = _learnt(config, Path(args.after))
-        kind = f"{config.beamformer.kind} after {Path(args.after).name}"
-        found.append(pattern_of(kind, weights, frequencies_hz, geometry, azimuth_deg, elevation_deg))
+        found.append(_learnt(config, Path(args.after)))
     named = args.board or args.config
     if args.out:
         from edge.quality.pattern_picture import draw
 
         title = f"{named}: {geometry.mics} microphones, look {azimuth_deg:g}°, elevation {elevation_deg:g}°"
-        draw(Path(args.out), found, geometry, azimuth_deg, title)
+        draw(Path(args.out), found, geometry, title)
     aliasing_hz = geometry.spatial_aliasing_hz
     if args.json:
         _print_json(named, config, found, aliasing_hz, args.out)
@@ -96,19 +95,29 @@ def _config(args: argparse.Namespace) -> Config:
     return config
 
 
-def _learnt(config: Config, path: Path) -> tuple[Any, Any]:
-    """Weights in use at the end of a recording, and the frequencies of their bins."""
-    from edge.audio.wav_source import WavSource
-    from edge.quality.pattern import weights_after
+def _learnt(config: Config, path: Path) -> Pattern:
+    """Pattern of the weights in use at the end of a recording."""
+    import dataclasses
 
-    source = WavSource(path, len(config.array.roles))
+    from edge.audio.wav_source import WavSource
+    from edge.quality.pattern import pattern_after
+
+    roles, mics = config.array.roles, len(config.array.positions_m)
+    source = WavSource(path)
     source.open()
     try:
-        return weights_after(config, source)
+        if source.channels not in (len(roles), mics):
+            raise AudioFileError(
+                f"{path} has {source.channels} channel{'s' * (source.channels > 1)}, expected {len(roles)} (roles "
+                f"{roles}) or the {mics} microphones alone"
+            )
+        if source.channels != len(roles):
+            config = dataclasses.replace(config, array=dataclasses.replace(config.array, roles="M" * mics))
+        return pattern_after(config, source, path.name)
     finally:
         source.close()
         if source.warning:
-            raise AudioFileError(source.warning)
+            say(f"warning: {source.warning}")
 
 
 def _print(named: str, config: Config, found: list[Pattern], aliasing_hz: float, out: str | None) -> None:

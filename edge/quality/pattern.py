@@ -30,10 +30,13 @@ class Pattern:
     """One beamformer, steered. Gains in dB relative to the look direction of a single microphone, which is 0."""
 
     kind: str
+    azimuth_deg: float
+    elevation_deg: float
+    """look direction"""
     frequencies_hz: F64
     azimuths_deg: F64
     response_db: F64
-    """(bins, azimuths), at the elevation of the look direction"""
+    """(bins, azimuths), at elevation_deg"""
     look_gain_db: F64
     """(bins,)"""
     white_noise_gain_db: F64
@@ -92,17 +95,23 @@ def fixed_weights(config: Config, kind: str, azimuth_deg: float, elevation_deg: 
     return beamformer.target_re + 1j * beamformer.target_im, pipeline.frequencies_hz
 
 
-def weights_after(config: Config, source: Blocks) -> tuple[Weights, F64]:
-    """The weights in use after the whole of a source (anything with `read`, opened), and the frequencies of the bins.
-
-    All of the signal path runs, since the presence of speech that the network tells is what gates the learning.
+def pattern_after(config: Config, source: Blocks, name: str) -> Pattern:
+    """The pattern of the weights in use after the whole of a source (anything with `read`, opened), looking where the
+    beam looks then. All of the signal path runs, since the speech that the network hears is what gates the learning.
     """
     pipeline = Pipeline(config, geometry_from_config(config.array))
     block = np.zeros((pipeline.hop_samples, pipeline.channels), np.float32)
     out = np.zeros((pipeline.hop_samples, len(pipeline.outputs)), np.float32)
     while source.read(block) == len(block):
         pipeline.process(block, out)
-    return pipeline.weights, pipeline.frequencies_hz
+    return pattern_of(
+        f"{config.beamformer.kind} after {name}",
+        pipeline.weights,
+        pipeline.frequencies_hz,
+        geometry_from_config(config.array),
+        pipeline.azimuth_deg,
+        pipeline.elevation_deg,
+    )
 
 
 def pattern_of(
@@ -123,6 +132,8 @@ def pattern_of(
     look = steering(geometry, frequencies_hz, azimuth_deg, elevation_deg)
     return Pattern(
         kind,
+        azimuth_deg,
+        elevation_deg,
         frequencies_hz,
         azimuths_deg,
         _db(np.stack(responses, axis=1)),
@@ -140,6 +151,8 @@ def pattern_as_dict(pattern: Pattern) -> dict[str, object]:
     """JSON-ready, dB to two digits."""
     return {
         "kind": pattern.kind,
+        "azimuth_deg": pattern.azimuth_deg,
+        "elevation_deg": pattern.elevation_deg,
         "frequencies_hz": pattern.frequencies_hz.tolist(),
         "azimuths_deg": pattern.azimuths_deg.tolist(),
         "response_db": np.round(pattern.response_db, 2).tolist(),

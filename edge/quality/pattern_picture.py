@@ -26,7 +26,7 @@ TICKS_HZ = (100, 200, 500, 1000, 2000, 4000, 8000)
 DPI = 80
 
 
-def draw(path: Path, patterns: Sequence[Pattern], geometry: ArrayGeometry, azimuth_deg: float, title: str) -> None:
+def draw(path: Path, patterns: Sequence[Pattern], geometry: ArrayGeometry, title: str) -> None:
     """Write the picture as PNG."""
     rows = len(patterns)
     with plots.picture(path, 12.5, 3.1 * max(rows, 2) + 0.4, DPI) as figure:
@@ -37,9 +37,9 @@ def draw(path: Path, patterns: Sequence[Pattern], geometry: ArrayGeometry, azimu
         maps = []
         for row, pattern in enumerate(patterns):
             maps.append(left.add_subplot(grid[row, 0]))
-            image = _map(maps[-1], pattern, geometry, azimuth_deg)
+            image = _map(maps[-1], pattern, geometry)
             polar = cast("PolarAxes", left.add_subplot(grid[row, 1], projection="polar"))
-            _cuts(polar, pattern, azimuth_deg)
+            _cuts(polar, pattern)
             if row == 0:
                 polar.legend(loc="lower left", bbox_to_anchor=(0.9, 0.75), fontsize=8, handlelength=1.0)
         maps[-1].set_xlabel("azimuth, degrees")
@@ -63,7 +63,7 @@ def _shrink(path: Path) -> None:
     small.save(path, optimize=True)
 
 
-def _map(axes: Axes, pattern: Pattern, geometry: ArrayGeometry, azimuth_deg: float) -> QuadMesh:
+def _map(axes: Axes, pattern: Pattern, geometry: ArrayGeometry) -> QuadMesh:
     from matplotlib import colormaps
 
     image = axes.pcolormesh(
@@ -81,7 +81,7 @@ def _map(axes: Axes, pattern: Pattern, geometry: ArrayGeometry, azimuth_deg: flo
     axes.minorticks_off()
     axes.set_yticks(TICKS_HZ, [_hz(tick) for tick in TICKS_HZ])
     axes.set_xticks(range(-180, 181, 90))
-    axes.axvline((azimuth_deg + 180.0) % 360.0 - 180.0, color="white", lw=1.0, ls=(0, (4, 3)))
+    axes.axvline((pattern.azimuth_deg + 180.0) % 360.0 - 180.0, color="white", lw=1.0, ls=(0, (4, 3)))
     if geometry.spatial_aliasing_hz < pattern.frequencies_hz[-1]:
         axes.axhline(geometry.spatial_aliasing_hz, color="#7fd4ff", lw=1.2, ls="--")
         axes.text(178.0, geometry.spatial_aliasing_hz * 1.04, "aliasing", color="#7fd4ff", fontsize=8, ha="right")
@@ -90,14 +90,14 @@ def _map(axes: Axes, pattern: Pattern, geometry: ArrayGeometry, azimuth_deg: flo
     return image
 
 
-def _cuts(axes: PolarAxes, pattern: Pattern, azimuth_deg: float) -> None:
+def _cuts(axes: PolarAxes, pattern: Pattern) -> None:
     """Cuts at CUTS_HZ, seen from above, forward up."""
     floor_db, top_db = LIMITS_DB
     for frequency_hz, colour in zip(CUTS_HZ, plots.FREQUENCY_COLOURS, strict=True):
         bin_index = int(np.argmin(np.abs(pattern.frequencies_hz - frequency_hz)))
         gain_db = np.maximum(pattern.response_db[bin_index], floor_db)
         axes.plot(np.radians(pattern.azimuths_deg), gain_db, color=colour, lw=1.4, label=f"{_hz(frequency_hz)} Hz")
-    axes.plot([np.radians(azimuth_deg)] * 2, [floor_db, top_db], color=plots.LATE, lw=1.0, ls=(0, (4, 2)))
+    axes.plot([np.radians(pattern.azimuth_deg)] * 2, [floor_db, top_db], color=plots.LATE, lw=1.0, ls=(0, (4, 2)))
     axes.set_theta_zero_location("N")
     axes.set_rlim(floor_db, top_db)
     axes.set_rticks([-20.0, -10.0, 0.0], ["-20", "-10", "0"], fontsize=7)
