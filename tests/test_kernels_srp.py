@@ -14,7 +14,7 @@ class State:
     def __init__(self):
         self.s_re, self.s_im, self.n_re, self.n_im = np.zeros((4, len(PAIRS), BINS), np.float32)
         self.sums = np.zeros((5, BINS), np.float32)
-        self.scratch = np.zeros((2, BINS), np.float32)
+        self.scratch = np.zeros((3, BINS), np.float32)
         self.w_re, self.w_im = np.zeros((2, len(PAIRS), BINS), np.float32)
 
     def accumulate(self, x, presence, active):
@@ -47,6 +47,7 @@ def reference(active, count, silent=()):
         if t in silent:
             here, absent = np.zeros(BINS), np.zeros(BINS)
         hold = 1.0 - (1.0 - float(KEEP_N)) * absent
+        hold = np.where(power * sums[2] < 0.02 * sums[3], 0.8, hold)
         for p, (i, j, _) in enumerate(PAIRS):
             cross = x[i] * np.conj(x[j])
             s[p] = KEEP_S * s[p] + here * cross
@@ -93,6 +94,17 @@ def test_silence_holds_the_noise_and_forgets_the_speech():
         state.accumulate(np.zeros((MICS, FRAME_BINS)), np.ones(FRAME_BINS, np.float32), active)
     assert np.array_equal(state.n_re, noise)
     assert np.abs(state.s_re).max() < 1e-6 * speech
+
+
+def test_a_noise_that_has_stopped_is_forgotten_soon():
+    active = np.ones(MICS, bool)
+    state = State()
+    for x, g in frames(200):
+        state.accumulate(10.0 * x, 0.0 * g, active)
+    loud = state.sums[3] / state.sums[2]
+    for x, g in frames(60, seed=1):
+        state.accumulate(0.1 * x, 0.0 * g, active)
+    assert (state.sums[3] / state.sums[2] < 0.01 * loud).all()
 
 
 def test_what_is_not_a_number_does_not_get_in():
