@@ -12,12 +12,12 @@ from edge.kernels import srp
 
 EVIDENCE_MIN = 0.005
 """less speech than this in the memory says nothing about a direction"""
-SHARPNESS = 150.0
+SHARPNESS = 100.0
 """log-likelihood per unit of steered power over the root of the evidence. The power holds the evidence once; taken so,
 weak speech counts for more than its share, and long strong speech, whose estimates repeat each other, for less"""
 SPREAD = 0.25
 """share of the belief that moves to each neighbour of the grid between two estimates: someone walks"""
-JUMP = 0.001
+JUMP = 0.004
 """share of the belief that goes anywhere: someone else speaks"""
 NEAR_DEG = 12.5
 """belief this near to a direction counts for it"""
