@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from edge.beamform.base import Beamformer
 from edge.beamform.localizer import Localizer
 from edge.config.schema import Config
+from edge.echo.canceller import EchoCanceller
 from edge.errors import ConfigError
 from edge.frontend import FrontEnd
 from edge.geometry import ArrayGeometry, geometry_from_config
@@ -67,6 +68,8 @@ class Pipeline:
         self.mask_kind = config.mask.kind
         self.snr.trusted = self.mask_kind == "network"
         self._unit = np.float32(1.0)
+        self._heard = 0
+        """the first microphone in use"""
         # scratch
         bins = self.profile.bins
         self._out: F32 = np.zeros((self.hop_samples, len(self.outputs)), np.float32)
@@ -81,6 +84,7 @@ class Pipeline:
         """One hop: block float32 (hop_samples, channels) in, out float32 (hop_samples, outputs) written."""
         self.load(block)
         self._front.condition()
+        self._front.cancel_echo()
         self._front.analyze()
         self._health()
         self._wind()
@@ -98,8 +102,10 @@ class Pipeline:
         Made at each asking: a pipeline that held its own bound methods would be a cycle, and the live daemon runs
         without the collector that frees cycles.
         """
+        echo = () if self.echo is None else (("echo", self._front.cancel_echo),)
         return (
             ("condition", self._front.condition),
+            *echo,
             ("analyze", self._front.analyze),
             ("health", self._health),
             ("wind", self._wind),
@@ -131,7 +137,16 @@ class Pipeline:
         self._spatial.localize(self._estimator.presence, self._front.active)
 
     def _health(self) -> None:
-        self._front.watch()
+        front = self._front
+        front.watch()
+        if front.order.changed:
+            self._spatial.reset()
+        if front.health.changed:
+            self._use(front.active)
+
+    def _use(self, active: NDArray[np.bool_]) -> None:
+        self._spatial.set_active(active)
+        self._heard = int(active.argmax())
 
     def _beamform(self) -> None:
         front = self._front
@@ -145,7 +160,7 @@ class Pipeline:
         ratio = self._estimator.presence if self.mask_kind == "bypass" else self._gain
         floor = self._unit if self.bypass else self._floor
         front, beam, snr = self._front, self._spatial.beam, self.snr
-        snr.update(front.spectrum_re[0], front.spectrum_im[0], beam, ratio, floor)
+        snr.update(front.spectrum_re[self._heard], front.spectrum_im[self._heard], beam, ratio, floor)
         level = self._unit if self.bypass else self._level.update(snr.frame_power, snr.frame_speech_power)
         gains.apply_gain(beam, self._gain, floor, level, self._listen)
 
@@ -259,8 +274,18 @@ class Pipeline:
         self._floor = np.float32(10.0 ** (self._floor_db / 20.0))
 
     def set_bypass(self, enabled: bool) -> None:
-        """Both outputs become the first microphone at the same latency; everything goes on learning."""
-        self._spatial.bypass = enabled
+        """Both outputs become the first microphone, echo and all, at the same latency; everything goes on learning."""
+        self._spatial.bypass = self._front.keep_echo = enabled
+
+    @property
+    def microphones(self) -> F32:
+        """What the transform took in with the last hop, the echo taken off, float32 (mics, hop_samples)."""
+        return self._stft.history[:, -self.hop_samples :]
+
+    @property
+    def echo(self) -> EchoCanceller | None:
+        """What takes the playback off the microphones; None where no channel carries it."""
+        return self._front.canceller
 
     def set_mask(self, estimator: MaskEstimator, kind: str) -> None:
         """Put in another estimator (made and warmed elsewhere). Its latency must be that of the one it replaces."""
@@ -280,6 +305,7 @@ class Pipeline:
         """Forget all signal state; settings and counters since start stay."""
         self._front.reset()
         self._spatial.reset()
+        self._use(self._front.active)
         self._estimator.reset()
         self._level.reset()
         self._limiter.reset()

@@ -48,7 +48,7 @@ class SnapshotMaker:
 
         chain, source, sink, clock = loop.chain, loop.source, loop.sink, loop.clock
         pipeline = chain.pipeline
-        talker = pipeline.localizer
+        talker, echo = pipeline.localizer, pipeline.echo
         hop_ms = percentiles_ms(durations.sum(axis=1))
         stages = {name: percentiles_ms(durations[:, i]) for i, name in enumerate(clock.stage_names)}
         ms_per_frame = 1000.0 / pipeline.rate_hz
@@ -88,6 +88,10 @@ class SnapshotMaker:
             gain_floor_db=pipeline.gain_floor_db,
             bypass=pipeline.bypass,
             mode=chain.mode,
+            echo_enabled=echo.enabled if echo else None,
+            echo_active=echo.active if echo else None,
+            echo_erle_db=echo.erle_db if echo else None,
+            echo_delay_ms=echo.delay_ms if echo else None,
             network_resets=chain.network_resets,
             microphones_out=left_out(pipeline.health, pipeline.order),
             channel_order=order_state(pipeline.order),
