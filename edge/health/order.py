@@ -38,6 +38,7 @@ LEVELS_APART_DB, LEVELS_ALIKE = 1.0, 0.5
 """a pattern of levels has to have so much in it, and to be met so much closer, for a rotation to be read from it"""
 
 NONE, SHIFT, SWAP, MISFIT, SHIFT_SUSPECTED = 0, 1, 2, 3, 4
+DOUBTS = (SWAP, MISFIT, SHIFT_SUSPECTED)
 
 
 class ChannelOrder:
@@ -94,7 +95,6 @@ class ChannelOrder:
         self._level: F32 = np.zeros((2, mics), np.float32)
         self._level_steps = 0
         self._before_level: F32 = np.zeros((2, mics), np.float32)
-        self._before_re: F32 = np.zeros_like(monitor.phases_re)
         self._before_im: F32 = np.zeros_like(monitor.phases_im)
         self._waiting = False
         self._since_s = 0.0
@@ -128,7 +128,6 @@ class ChannelOrder:
         if not self.enabled or self._mixed:
             return
         if not self._waiting and self._monitor.pairs[0].max() > order.ALIKE and self._level_steps > 30:
-            self._before_re[:] = self._monitor.phases_re
             self._before_im[:] = self._monitor.phases_im
             self._before_level[:] = self._level
             self._waiting = True
@@ -167,9 +166,7 @@ class ChannelOrder:
         if self._since_s < COMPARE_FROM_S or monitor.pairs[0].max() < order.ALIKE:
             return True
         order.compare_orders(
-            self._before_re,
             self._before_im,
-            monitor.phases_re,
             monitor.phases_im,
             monitor.bands.widths,
             self._before_level,
@@ -207,17 +204,22 @@ class ChannelOrder:
         if self._estimates < FIT_ESTIMATES:
             return
         if share[0] < 0.5 * MISFIT_SHARE:
-            if self.finding in (SWAP, MISFIT) and not self.corrected:
+            if self.finding in DOUBTS and not self.corrected:
                 self.finding = NONE  # it fits again
             return
-        if share[0] < MISFIT_SHARE or (self.finding in (SWAP, MISFIT) and not self.corrected):
+        if share[0] < MISFIT_SHARE or (self.finding in DOUBTS and not self.corrected):
             return
         explanations = np.flatnonzero(share < FITTING_SHARE)
         pairs = len(share) - len(self.channels)
         if len(explanations) != 1:
-            # none, or as many as the array has symmetries
-            kind = SWAP if len(explanations) and explanations[0] <= pairs else MISFIT
-            self._found(kind, int(explanations[0]) - 1 if len(explanations) else 0, False)
+            # none, or as many as the array has symmetries; of those a rotation is the likeliest
+            shifts = explanations[explanations > pairs]
+            if len(shifts):
+                self._found(SHIFT_SUSPECTED, int(shifts[0]) - pairs, False)
+            elif len(explanations):
+                self._found(SWAP, int(explanations[0]) - 1, False)
+            else:
+                self._found(MISFIT, 0, False)
             return
         which = int(explanations[0])
         if which <= pairs:

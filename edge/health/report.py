@@ -62,7 +62,7 @@ def order_sentence(order: ChannelOrder) -> str:
             return f"{moved}; corrected"
         if order.finding == SHIFT:
             return f"{moved}; directions are wrong until the device is opened again"
-        return f"after a gap in the captured sound it seems that {moved}, which is not certain; nothing was changed"
+        return f"it seems that {moved}, which is not certain; nothing was changed, directions may be wrong"
     if order.finding == SWAP:
         i, j = sorted(pair_of(order.detail))
         pair = f"microphones {i} and {j}"

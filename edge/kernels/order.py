@@ -12,6 +12,8 @@ LSB = 1.0 / 32768.0
 # Correlation at low frequencies from which channels are microphones of one array, and below which they are not.
 ALIKE = 0.6
 UNLIKE = 0.35
+# Mean square of the imaginary part from which sound comes from a side.
+DIRECTED = 0.02
 # Bins apart at which the phase is taken for a delay.
 PHASE_EVERY = 4
 
@@ -102,21 +104,20 @@ def track_levels(level_db, gains_db, quiet_db, rate, mean):
     return True
 
 
-@kernel(
-    "void(float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1], int64[::1], float32[:, ::1],"
-    " float32[:, ::1], float32[:, ::1])"
-)
-def compare_orders(before_re, before_im, now_re, now_im, widths, level_before, level_now, scores):
+@kernel("void(float32[:, ::1], float32[:, ::1], int64[::1], float32[:, ::1], float32[:, ::1], float32[:, ::1])")
+def compare_orders(before_im, now_im, widths, level_before, level_now, scores):
     """How well the sound now is that of before with all microphones moved on by k, for every k.
 
-    before, now (pairs, bins): phase coherence; widths (pairs,); level (2, mics): dB against the mean of all.
-    Written: scores (2, mics): normalised correlation of the phases, root mean square difference of the levels in dB.
+    before_im, now_im (pairs, bins): imaginary part of the phase coherence, which is all of it that tells a direction;
+    widths (pairs,); level (2, mics): dB against the mean of all. Written: scores (2, mics): normalised correlation of
+    the phases, 0 where there is no direction, and root mean square difference of the levels in dB.
     """
     mics = scores.shape[1]
     for k in range(mics):
         total = np.float32(0.0)
-        first = np.float32(1e-9)
-        second = np.float32(1e-9)
+        first = np.float32(0.0)
+        second = np.float32(0.0)
+        count = 0
         p = 0
         for i in range(1, mics):
             for j in range(i):
@@ -127,11 +128,13 @@ def compare_orders(before_re, before_im, now_re, now_im, widths, level_before, l
                     sign = np.float32(-1.0)
                 q = a * (a - 1) // 2 + b
                 for n in range(min(widths[p], widths[q])):
-                    total += before_re[p, n] * now_re[q, n] + sign * before_im[p, n] * now_im[q, n]
-                    first += before_re[p, n] ** 2 + before_im[p, n] ** 2
-                    second += now_re[q, n] ** 2 + now_im[q, n] ** 2
+                    total += sign * before_im[p, n] * now_im[q, n]
+                    first += before_im[p, n] ** 2
+                    second += now_im[q, n] ** 2
+                    count += 1
                 p += 1
-        scores[0, k] = total / np.sqrt(first * second)
+        directed = min(first, second) > np.float32(DIRECTED) * np.float32(count)
+        scores[0, k] = total / np.sqrt(first * second) if directed else np.float32(0.0)
         square = np.float32(0.0)
         for m in range(mics):
             for band in range(2):
