@@ -16,10 +16,12 @@ AVERAGE_S = 0.05
 """time constant of the averages: a gust 40 dB above the room is forgotten in half a second"""
 SMOOTH_HZ = 65.0
 """coherence is averaged over neighbours up to this far away: wind is smooth in frequency, and averages are short"""
-TOP_HZ = 1000.0
-"""wind is not looked for above"""
+TOP_HZ = 2000.0
+"""nothing is looked for above"""
 LEAST_COHERENCE = 0.5
 """pairs count up to the frequency where two sources at opposite ends can make their coherence this low"""
+NEIGHBOURS = 4
+"""a microphone is compared with this many, the nearest"""
 HIDDEN_SHARE = 0.03
 """incoherent noise 15 dB below the sound at the microphone is not heard"""
 FLOOR_START_DBFS, FLOOR_MAX_DBFS = -60.0, -50.0
@@ -57,7 +59,10 @@ class Wind:
         phase = 2.0 * math.pi * frequencies_hz * distances_m[:, None] / SPEED_OF_SOUND_M_S
         telling = (phase < math.acos(LEAST_COHERENCE)) & looked_at
         low = int(np.count_nonzero(telling.any(axis=0)))
-        kept = telling.any(axis=1)
+        near = np.full((geometry.mics, geometry.mics), np.inf)
+        near[first, second] = near[second, first] = distances_m
+        rank = near.argsort(axis=1, kind="stable").argsort(axis=1)
+        kept = telling.any(axis=1) & (np.minimum(rank[first, second], rank[second, first]) < NEIGHBOURS)
         self._first, self._second = first[kept].astype(np.int64), second[kept].astype(np.int64)
         telling, phase = telling[kept, :low], phase[kept, :low]
         least = np.cos(np.where(telling, phase, 0.0))
