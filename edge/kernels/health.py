@@ -15,7 +15,7 @@ STOP_SAMPLES = 64
 STOP_POWER = (8.0 * LSB) ** 2
 # The same for rooms so quiet that rounding might hide everything for a while.
 QUIET_STOP_SAMPLES = 1600
-QUIET_STOP_POWER = LSB**2
+QUIET_STOP_POWER = (4.0 * LSB) ** 2
 # A run of equal samples this long makes a channel not moving.
 RUN_SAMPLES = 16
 # So many samples that come again exactly, this many times within a quarter of a second each, are a buffer sent again.
