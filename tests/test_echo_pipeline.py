@@ -38,7 +38,8 @@ def test_the_stage_is_there_only_with_a_reference():
     names = [name for name, _ in make_pipeline(roles="MMMMR").stages]
     assert names[:3] == ["condition", "echo", "analyze"]
     pipeline = make_pipeline(roles="MMMMR", echo=EchoConfig(enabled=False))
-    assert pipeline.echo is not None and not pipeline.echo.enabled
+    assert pipeline.echo is not None
+    assert not pipeline.echo.enabled
 
 
 @pytest.mark.parametrize("profile", ["assistant", "hearing"])
@@ -79,7 +80,7 @@ def test_shadow_filtering_follows_what_was_taken_off():
     result = run_with_components(pipeline, {"talker": talker, "echo": captured})
     np.testing.assert_allclose(result.asr["talker"] + result.asr["echo"], result.output[:, 1], atol=1e-5)
     assert ratio_db(span(captured, 2, 3)[:, 0], span(result.asr["echo"], 2, 3)) > 6.0
-    with pytest.raises(ValueError, match="echo, talker|talker, echo"):
+    with pytest.raises(ValueError, match="only one component may play"):
         run_with_components(make_pipeline(roles="MMMMR"), {"talker": captured, "echo": captured})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge.kernels import echo, fft
+from edge.kernels import echo, echo_watch, fft
 
 HOP, PARTITIONS, SLOTS, REFERENCES, MICS = 32, 4, 9, 2, 3
 BINS = HOP + 1
@@ -169,19 +169,19 @@ def test_weighing_finds_the_strongest_partition_and_the_energies():
     w = _random(rng, 2, REFERENCES * PARTITIONS, MICS, BINS)
     w[:, PARTITIONS + 2] *= 5.0
     energy, paths = np.zeros(PARTITIONS, np.float32), np.zeros(MICS, np.float32)
-    assert echo.weigh(w[0], w[1], energy, paths) == 2
+    assert echo_watch.weigh(w[0], w[1], energy, paths) == 2
     np.testing.assert_allclose(paths, np.sum(w**2, axis=(0, 1)).mean(axis=1), rtol=1e-4)
 
 
 @pytest.mark.parametrize(
     ("yy", "ee", "hh", "eh", "verdict"),
     [
-        (1.0, 0.01, 1.0, 0.0, echo.GOOD),
-        (2.0, 1.0, 1.0, -0.02, echo.GOOD),  # a talker as loud as the echo
-        (1.5, 1.0, 1.0, -0.4, echo.CHANGED),
-        (1.0, 2.0, 1.0, -1.0, echo.WORTHLESS),
-        (1.0, 1.1, 0.1, -0.1, echo.WORTHLESS),
-        (1.0, 0.5, 0.05, 0.1, echo.WEAK),
+        (1.0, 0.01, 1.0, 0.0, echo_watch.GOOD),
+        (2.0, 1.0, 1.0, -0.02, echo_watch.GOOD),  # a talker as loud as the echo
+        (1.5, 1.0, 1.0, -0.4, echo_watch.CHANGED),
+        (1.0, 2.0, 1.0, -1.0, echo_watch.WORTHLESS),
+        (1.0, 1.1, 0.1, -0.1, echo_watch.WORTHLESS),
+        (1.0, 0.5, 0.05, 0.1, echo_watch.WEAK),
     ],
 )
 def test_verdicts(yy, ee, hh, eh, verdict):
@@ -191,11 +191,11 @@ def test_verdicts(yy, ee, hh, eh, verdict):
 
     def judge():
         quiet, keep = np.float32(1e-10), np.float32(0.9)
-        return echo.supervise(sums, power, np.float32(0.5), quiet, keep, lasting, levels, waits, 3, found)
+        return echo_watch.supervise(sums, power, np.float32(0.5), quiet, keep, lasting, levels, waits, 3, found)
 
-    assert judge() == (verdict != echo.GOOD)
+    assert judge() == (verdict != echo_watch.GOOD)
     assert found[0] == verdict
     np.testing.assert_allclose(lasting, 0.1 * sums[0], rtol=1e-5)
     assert levels.tolist() == [1.0, 0.5]
-    if verdict != echo.GOOD:
+    if verdict != echo_watch.GOOD:
         assert [judge(), judge(), judge()] == [0, 0, 1]  # not again at once

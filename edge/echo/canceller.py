@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edge.config.schema import EchoConfig
 from edge.echo.filter import SILENCE, EchoFilter
-from edge.kernels import echo as kernels
+from edge.kernels import echo_watch
 from edge.profiles import Profile
 
 F32 = NDArray[np.float32]
@@ -109,7 +109,7 @@ class EchoCanceller:
         if self._rounds == 0 or self._round_hops >= self._level_hops:
             self._measure_level()
         self.filter.adapt()
-        if kernels.supervise(
+        if echo_watch.supervise(
             self.filter.sums,
             self.filter.power,
             level,
@@ -153,15 +153,15 @@ class EchoCanceller:
         sums = self.filter.sums
         for m in range(self.filter.mics):
             verdict, energy = self._verdict[m], float(self._energies[m])
-            if verdict == kernels.WORTHLESS:
+            if verdict == echo_watch.WORTHLESS:
                 # a new echo path, or no echo at all: then it comes to this again and again until little is expected
                 self._energies[m] = 0.5 * energy
                 self.filter.restart(m, GUESS * energy)
-            elif verdict == kernels.CHANGED:
+            elif verdict == echo_watch.CHANGED:
                 # the estimate is off by at least this share of itself
                 share = float(sums[m, 3] / sums[m, 2])
                 self.filter.raise_covariance(m, CHANGED * min(4.0 * share * share, 1.0) * energy)
-            elif verdict == kernels.WEAK and energy < self._ceilings[m]:
+            elif verdict == echo_watch.WEAK and energy < self._ceilings[m]:
                 self._energies[m] = energy = min(4.0 * energy, float(self._ceilings[m]))
                 self.filter.raise_covariance(m, GUESS * energy)
 

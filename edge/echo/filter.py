@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.kernels import echo as kernels
-from edge.kernels import fft
+from edge.kernels import echo_watch, fft
 from edge.profiles import Profile
 
 F32 = NDArray[np.float32]
@@ -194,7 +194,7 @@ class EchoFilter:
 
     def weigh(self) -> int:
         """Index of the partition that holds most of the echo paths; writes `energies`."""
-        best: int = kernels.weigh(self._w_re, self._w_im, self._partition_energy, self.energies)
+        best: int = echo_watch.weigh(self._w_re, self._w_im, self._partition_energy, self.energies)
         return best
 
     def forget_sound(self) -> None:
