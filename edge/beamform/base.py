@@ -22,7 +22,7 @@ class Beamformer(Protocol):
     """(mics, bins) weights w of the output w^H x, zero at microphones left out"""
     look_re: F32
     look_im: F32
-    """(mics, bins) transfer function h that they pass undistorted (w^H h = 1), relative to the first microphone in use"""
+    """(mics, bins) transfer function h that passes undistorted (w^H h = 1), relative to the first microphone in use"""
 
     def set_look(self, azimuth_deg: float, elevation_deg: float) -> None:
         """Steer to a far source in that direction."""

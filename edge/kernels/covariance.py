@@ -39,7 +39,7 @@ def covariance_update(
     worth of speech, weighted by p^2. A noise bin that never learned starts from the diffuse coherence (pairs, bins) at
     its own first power, worth PRIOR_FRAMES frames. evidence (2, bins): noise frames since the start, speech frames
     within memory. Microphones that are not active (mics,) are left alone. step (2, bins) is scratch. Digital silence
-    and bad numbers teach nothing.
+    teaches nothing.
     """
     mics, bins = x_re.shape
     for b in range(bins):
@@ -53,7 +53,7 @@ def covariance_update(
             step[0, b] += x_re[m, b] * x_re[m, b] + x_im[m, b] * x_im[m, b]
     for b in range(bins):
         power = step[0, b] / max(used, np.float32(1.0))
-        if not (power >= SILENCE_POWER):
+        if power < SILENCE_POWER:
             step[0, b] = 0.0
             step[1, b] = 0.0
             continue

@@ -43,7 +43,7 @@ def rtf_update(
     trust,
     loading,
 ):
-    """Transfer function h (mics, bins) of the talker from covariances (pairs, bins) and the last weights w (mics, bins).
+    """Transfer function h (mics, bins) of the talker from covariances (pairs, bins) and last weights w (mics, bins).
 
     By covariance whitening (Markovich, Gannot and Cohen 2009): h is the principal eigenvector of Rs Rn^-1. As w is
     proportional to Rn^-1 h, Rs w is one step of its power iteration. Rn was inverted with diagonal loading `load`
@@ -143,10 +143,14 @@ def rtf_update(
         block_s[b] = 0.0
     for i in range(mics):
         for b in range(bins):
-            re = num[b] * v_re[i, b] - den[b] * v_im[i, b]
-            im = num[b] * v_im[i, b] + den[b] * v_re[i, b]
-            h_re[i, b] = d_re[i, b] + trust[b] * (re - d_re[i, b])
-            h_im[i, b] = d_im[i, b] + trust[b] * (im - d_im[i, b])
+            if trust[b] > np.float32(0.0):
+                re = num[b] * v_re[i, b] - den[b] * v_im[i, b]
+                im = num[b] * v_im[i, b] + den[b] * v_re[i, b]
+                h_re[i, b] = d_re[i, b] + trust[b] * (re - d_re[i, b])
+                h_im[i, b] = d_im[i, b] + trust[b] * (im - d_im[i, b])
+            else:  # also when there are no numbers
+                h_re[i, b] = d_re[i, b]
+                h_im[i, b] = d_im[i, b]
         p = i * (i + 1) // 2 + i
         for b in range(bins):
             block_s[b] += speech_re[p, b]
