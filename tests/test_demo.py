@@ -99,7 +99,8 @@ def test_demo_configuration_puts_the_scene_in_place(tmp_path):
     assert config.array.roles == "MMMM"
     assert config.input.realtime
     assert config.output.channels == ("listen", "asr")
-    assert (config.beamformer.kind, config.beamformer.azimuth_deg) == ("mvdr", 40.0)
+    assert (config.beamformer.kind, config.beamformer.steering) == ("mvdr", "track")
+    assert config.beamformer.azimuth_deg == config.beamformer.elevation_deg == 0.0, "nobody tells where the talker is"
     assert config.telemetry.mqtt.enabled
     assert config.telemetry.device_name == f"demo-{os.getpid()}"
 
@@ -114,7 +115,7 @@ def test_demo_keeps_what_a_file_says_of_the_processing(tmp_path):
     assert (config.profile, config.beamformer.kind, config.mask.kind) == ("hearing", "delay_sum", "wiener")
     assert config.mask.floor_db == -12
     assert config.array.board == SCENE.facts["board"]
-    assert config.beamformer.azimuth_deg == SCENE.azimuth_deg
+    assert (config.beamformer.steering, config.beamformer.azimuth_deg) == ("track", 0.0)
     assert config.input.loop
     assert (config.telemetry.mqtt.port, config.telemetry.mqtt.username) == (1999, "")
     file.write_text("profil = 'hearing'\n")

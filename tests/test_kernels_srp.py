@@ -43,7 +43,7 @@ def reference(active, count, silent=()):
     for t, (x, g) in enumerate(frames(count)):
         x, g = x[:, used].astype(complex), g[used].astype(float)
         power = np.mean(np.abs(x[active]) ** 2, axis=0)
-        here, absent = g**2, (1.0 - g) ** 2
+        here, absent = np.where(g > 0.1, g**2, 0.0), (1.0 - g) ** 2
         if t in silent:
             here, absent = np.zeros(BINS), np.zeros(BINS)
         hold = 1.0 - (1.0 - float(KEEP_N)) * absent

@@ -59,7 +59,7 @@ def test_a_fixed_direction_stays_and_the_talker_is_told_all_the_same():
 
 
 def test_a_reset_starts_again_and_repeats_every_bit():
-    pipeline = make_pipeline(POSITIONS, "mvdr", "network", steering="track", azimuth_deg=-100.0)
+    pipeline = make_pipeline(POSITIONS, "delay_sum", "network", steering="track", azimuth_deg=-100.0)
     first = follow(pipeline, MIX[: 5 * SCENE.rate_hz])
     pipeline.reset()
     assert pipeline.azimuth_deg == -100.0

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from edge.beamform.doa import Grid
 from edge.kernels import srp
 
-EVIDENCE_MIN = 0.005
+EVIDENCE_MIN = 0.003
 """less speech than this in the memory says nothing about a direction"""
 SHARPNESS = 100.0
 """log-likelihood per unit of steered power over the root of the evidence. The power holds the evidence once; taken so,

@@ -33,6 +33,10 @@ def level_share(level_dbfs: float | None) -> float:
     return 0.0 if level_dbfs is None else 1.0 - level_dbfs / QUIETEST_DBFS
 
 
+def _certainty(confidence: float | None) -> str:
+    return "nobody heard yet" if confidence is None else f"talker there: {100.0 * confidence:.0f} %"
+
+
 def arrow(azimuth_deg: float) -> str:
     """Direction seen from above, forward up."""
     return ARROWS[round(azimuth_deg / 45.0) % 8]
@@ -89,7 +93,7 @@ def view(telemetry: dict[str, Any] | None, roles: str, where: str, duration_s: f
     grid.add_row(
         "hop p99", Text(bar(share), style=colour), f"{hop['p99']:6.2f} of {deadline_ms:g} ms (p50 {hop['p50']:.2f})"
     )
-    look = f"{arrow(t['azimuth_deg'])} azimuth {t['azimuth_deg']:.0f}°, elevation {t['elevation_deg']:.0f}°"
+    look = f"{arrow(t['azimuth_deg'])} azimuth {t['azimuth_deg']:.0f}°, {_certainty(t['doa_confidence'])}"
     grid.add_row("direction", look, f"{t['beamformer']}, {t['mask']}")
     latency = t["latency_ms"]
     grid.add_row("latency", f"{latency['total']:.1f} ms in all", f"{latency['algorithmic']:g} ms algorithmic")

@@ -47,9 +47,10 @@ class LiveResult:
 
 
 def demo_config(scene: Scene, out_wav: Path, file: Path | None, loop: bool) -> Config:
-    """The configuration of `file`, or the defaults, on the scene's array, files, look direction and local broker.
+    """The configuration of `file`, or the defaults, on the scene's array, files and local broker.
 
-    What is kept of `file`: profile, beamformer kind, mask, post, runtime, MQTT port and prefix. Raises ConfigError.
+    Where the talker is, nobody tells: the beam starts forward and finds him. What is kept of `file`: profile,
+    beamformer kind, mask, post, runtime, MQTT port and prefix. Raises ConfigError.
     """
     config = load_config(file) if file else Config()
     # the default beamformer depends on the array, and the array is the scene's
@@ -68,7 +69,7 @@ def demo_config(scene: Scene, out_wav: Path, file: Path | None, loop: bool) -> C
         input=InputConfig(kind="file", path=str(MIX), rate_hz=scene.rate_hz, realtime=True, loop=loop),
         output=OutputConfig(kind="file", path=str(out_wav), rate_hz=scene.rate_hz, channels=("listen", "asr")),
         beamformer=dataclasses.replace(
-            config.beamformer, kind=kind, azimuth_deg=scene.azimuth_deg, elevation_deg=scene.elevation_deg
+            config.beamformer, kind=kind, steering="track", azimuth_deg=0.0, elevation_deg=0.0, sector_deg=180.0
         ),
         telemetry=dataclasses.replace(
             config.telemetry,

@@ -11,6 +11,8 @@ from edge.kernels.jit import kernel
 # Spectral power below which a bin is digital silence, and above which it is no sound but a fault.
 SILENCE_POWER = np.float32(1e-11)
 BROKEN_POWER = np.float32(1e12)
+# Gains below are what a network leaves of noise: a new loud noise must not count as speech before it is learnt.
+PRESENCE_MIN = np.float32(0.1)
 # A frame so far below the noise that was learnt shows that this noise is over; it is then forgotten by so much a frame.
 GONE = np.float32(0.02)
 GONE_KEEP = np.float32(0.8)
@@ -23,7 +25,7 @@ FEW_FRAMES = np.float32(1e-2)
     " float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1])"
 )
 def accumulate(x_re, x_im, presence, active, first_bin, pairs, keep_s, keep_n, s_re, s_im, n_re, n_im, sums, scratch):
-    """Two recursive cross-spectra per pair, of speech (weight g^2) and of the rest (weight (1 - g)^2).
+    """Two recursive cross-spectra per pair, of speech (weight g^2, 0 for small g) and of the rest (weight (1 - g)^2).
 
     x (mics, bins of the frame), presence g (bins of the frame,), active (mics,): the others are left out and their
     pairs cleared. pairs (pairs, 3): both microphones and how many bins the pair uses. keep: forgetting per frame.
@@ -53,7 +55,7 @@ def accumulate(x_re, x_im, presence, active, first_bin, pairs, keep_s, keep_n, s
         g = g if g > np.float32(0.0) else np.float32(0.0)
         g = min(g, np.float32(1.0))
         sound = power > SILENCE_POWER and power < BROKEN_POWER
-        here = g * g if sound else np.float32(0.0)
+        here = g * g if sound and g > PRESENCE_MIN else np.float32(0.0)
         absent = (np.float32(1.0) - g) * (np.float32(1.0) - g) if sound else np.float32(0.0)
         power = power if sound else np.float32(0.0)
         sums[0, b] = keep_s * sums[0, b] + here
