@@ -25,7 +25,7 @@ ARRAY = f"[array]\npositions_m = {[list(position) for position in SQUARE]}\n"
 
 @pytest.fixture(scope="module")
 def noise() -> np.ndarray:
-    return noise_field(SQUARE, sphere(100), 14.0, np.random.default_rng(0), LATE_US, LOUD_DB)
+    return noise_field(SQUARE, sphere(100), 11.0, np.random.default_rng(0), LATE_US, LOUD_DB)
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_from_a_recording_to_a_configuration_that_uses_it(folder: Path, capsys: 
     np.testing.assert_allclose(array.gains_db, -LOUD_DB, atol=0.3)
     np.testing.assert_allclose(array.delays_us, -LATE_US, atol=3.0)
     found = read_calibration(folder / "mics.toml", 4)
-    assert (found.method, found.source, found.reference, found.seconds) == ("diffuse", "noise.wav", "mean", 14.0)
+    assert (found.method, found.source, found.reference, found.seconds) == ("diffuse", "noise.wav", "mean", 11.0)
     assert max(found.gains_uncertainty_db) < 0.3
     assert max(found.delays_uncertainty_us) < 3.0
     assert found.date.endswith("+00:00")
@@ -76,11 +76,11 @@ def test_live_from_the_input_of_the_configuration(folder: Path, capsys: pytest.C
         "realtime = false\n",
         encoding="utf-8",
     )
-    assert main(["calibrate", "--config", "live.toml", "--seconds", "12"]) == 0
+    assert main(["calibrate", "--config", "live.toml", "--seconds", "10"]) == 0
     assert "take gains_db and delays_us out of the configuration" in capsys.readouterr().err
     found = read_calibration(folder / "calibration.toml", 4)
     np.testing.assert_allclose(found.gains_db, -LOUD_DB, atol=0.3)
-    assert found.seconds == 12.0
+    assert found.seconds == 10.0
 
 
 def test_the_test_signal_is_written_and_heard(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

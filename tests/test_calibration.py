@@ -9,7 +9,7 @@ import pytest
 from signal_path import SQUARE
 from sound_fields import noise_field, sphere
 
-from edge.calibration.effect import beam_effect
+from edge.calibration.effect import beam_effects
 from edge.calibration.field import measure_field
 from edge.calibration.gains import gain_differences_db
 from edge.calibration.known_signal import PERIOD_S, make_test_signal
@@ -29,7 +29,7 @@ LINE = [(0.0, y, 0.0) for y in (-0.05, -0.0167, 0.0167, 0.05)]
 
 @pytest.fixture(scope="module")
 def diffuse() -> np.ndarray:
-    return noise_field(SQUARE, sphere(120), 20.0, np.random.default_rng(0), LATE_US, LOUD_DB)
+    return noise_field(SQUARE, sphere(120), 12.0, np.random.default_rng(0), LATE_US, LOUD_DB)
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +39,11 @@ def measured(diffuse: np.ndarray) -> Measurement:
 
 def reverberant(late_us=LATE_US, loud_db=LOUD_DB) -> np.ndarray:
     """Half of the power from 40 degrees, the rest from everywhere."""
-    direct = noise_field(SQUARE, unit_vector(40.0), 20.0, np.random.default_rng(1), late_us, loud_db)
-    return direct + noise_field(SQUARE, sphere(60), 20.0, np.random.default_rng(2), late_us, loud_db)
+    direct = noise_field(SQUARE, unit_vector(40.0), 12.0, np.random.default_rng(1), late_us, loud_db)
+    return direct + noise_field(SQUARE, sphere(60), 12.0, np.random.default_rng(2), late_us, loud_db)
 
 
-def played(place: SourcePlace, seconds: float = 16.0) -> np.ndarray:
+def played(place: SourcePlace, seconds: float = 12.0) -> np.ndarray:
     """The test signal from `place` with walls, recorded from the middle of a period on."""
     rng = np.random.default_rng(3)
     signal = make_test_signal(RATE_HZ, seconds + PERIOD_S).astype(np.float64)
@@ -76,7 +76,7 @@ def test_ambient_noise_gives_gains_and_delays(measured: Measurement) -> None:
 def test_ambient_noise_with_other_arrays(positions) -> None:
     mics = len(positions)
     late_us, loud_db = LATE_US[:mics] - LATE_US[:mics].mean(), LOUD_DB[:mics] - LOUD_DB[:mics].mean()
-    x = noise_field(positions, sphere(100), 20.0, np.random.default_rng(4), late_us, loud_db)
+    x = noise_field(positions, sphere(100), 12.0, np.random.default_rng(4), late_us, loud_db)
     found = measure(x, RATE_HZ, ArrayGeometry(positions))
     np.testing.assert_allclose(found.found.gains_db, loud_db, atol=0.3)
     np.testing.assert_allclose(found.found.delays_us, late_us, atol=3.0)
@@ -86,10 +86,10 @@ def test_a_talker_near_one_microphone_now_and_then_does_not_count(diffuse: np.nd
     rng = np.random.default_rng(5)
     disturbed = diffuse.copy()
     near = 0.4 * rng.standard_normal(3 * RATE_HZ)
-    for start_s in (2, 9, 15):
+    for start_s in (1, 4, 8):
         start = start_s * RATE_HZ
-        disturbed[start : start + 2 * RATE_HZ, 0] += near[: 2 * RATE_HZ]
-        disturbed[start : start + 2 * RATE_HZ, 1:] += 0.3 * near[: 2 * RATE_HZ, None]
+        disturbed[start : start + RATE_HZ, 0] += near[:RATE_HZ]
+        disturbed[start : start + RATE_HZ, 1:] += 0.3 * near[:RATE_HZ, None]
     found = measure(np.clip(disturbed, -0.99, 0.99), RATE_HZ, GEOMETRY)
     np.testing.assert_allclose(found.found.gains_db, LOUD_DB, atol=0.3)
     np.testing.assert_allclose(found.found.delays_us, LATE_US, atol=3.0)
@@ -102,6 +102,15 @@ def test_a_known_direction_in_a_room() -> None:
     assert found.method == "direction"
     np.testing.assert_allclose(found.found.gains_db, LOUD_DB, atol=0.3)
     np.testing.assert_allclose(found.found.delays_us, LATE_US, atol=3.0)
+
+
+def test_walls_that_spoil_a_direction_leave_the_delays_out() -> None:
+    """A single strong reflection, coherent with the sound itself."""
+    direct = noise_field(SQUARE, unit_vector(40.0), 12.0, np.random.default_rng(1), np.zeros(4), np.zeros(4))
+    wall = noise_field(SQUARE, unit_vector(160.0), 12.0, np.random.default_rng(1), np.zeros(4), np.zeros(4))
+    found = measure(direct + 0.8 * np.roll(wall, 160, axis=0), RATE_HZ, GEOMETRY, SourcePlace(40.0))
+    assert found.found.delays_us.size == 0
+    assert "walls send too much of the sound back; use the test signal" in found.without_delays
 
 
 def test_the_test_signal_in_a_room_from_nearby() -> None:
@@ -124,7 +133,7 @@ def test_the_test_signal_without_a_direction_gives_gains_alone() -> None:
 def test_noise_from_one_side_gives_gains_but_no_delays() -> None:
     """It looks just like delays, so they are left out rather than measured wrong."""
     half = [direction for direction in sphere(160) if direction[0] > -0.3]
-    found = measure(noise_field(SQUARE, half, 20.0, np.random.default_rng(6), LATE_US, LOUD_DB), RATE_HZ, GEOMETRY)
+    found = measure(noise_field(SQUARE, half, 12.0, np.random.default_rng(6), LATE_US, LOUD_DB), RATE_HZ, GEOMETRY)
     np.testing.assert_allclose(found.found.gains_db, LOUD_DB, atol=0.3)
     assert found.found.delays_us.size == 0
     assert "does not come evenly from everywhere" in found.without_delays
@@ -147,7 +156,7 @@ def test_the_beam_is_restored(measured: Measurement, kind: str) -> None:
 def test_what_mismatch_costs_delay_and_sum_in_closed_form() -> None:
     """Gains alone: the look gain of delay-and-sum is the mean gain."""
     gains_db = np.array([6.0, -6.0, 0.0, 3.0])
-    effect = beam_effect(CONFIG, "delay_sum", Deviation(gains_db, np.zeros(0)))
+    (effect,) = beam_effects(CONFIG, "delay_sum", [Deviation(gains_db, np.zeros(0))])
     assert effect.look_gain_db == pytest.approx(20.0 * np.log10(np.mean(10.0 ** (gains_db / 20.0))), abs=1e-3)
 
 
@@ -197,7 +206,7 @@ def test_a_recording_without_the_test_signal_is_refused(diffuse: np.ndarray) -> 
 
 def test_gains_that_differ_from_moment_to_moment_are_refused(diffuse: np.ndarray) -> None:
     rng = np.random.default_rng(8)
-    wander_db = np.repeat(rng.uniform(-12.0, 12.0, (20, 4)), RATE_HZ, axis=0)
+    wander_db = np.repeat(rng.uniform(-12.0, 12.0, (12, 4)), RATE_HZ, axis=0)
     with pytest.raises(AudioFileError, match="comes out differently from band to band and moment to moment"):
         measure(diffuse * 10.0 ** (wander_db / 20.0), RATE_HZ, GEOMETRY)
 

@@ -18,9 +18,10 @@ from edge.kinds import BEAMFORMER_KINDS
 from edge.pipeline import build_pipeline
 from edge.quality.pattern import (
     directivity_index_db,
-    fixed_weights,
     pattern_of,
     response,
+    starting_beamformer,
+    starting_weights,
     steering,
     white_noise_gain_db,
 )
@@ -36,7 +37,8 @@ def config_for(positions, **beamformer):
 
 
 def pattern(positions, kind, azimuth_deg=0.0, elevation_deg=0.0, **beamformer):
-    weights, f = fixed_weights(config_for(positions, **beamformer), kind, azimuth_deg, elevation_deg)
+    made, f = starting_beamformer(config_for(positions, **beamformer), kind)
+    weights = starting_weights(made, azimuth_deg, elevation_deg)
     return pattern_of(kind, weights, f, ArrayGeometry(positions), azimuth_deg, elevation_deg)
 
 

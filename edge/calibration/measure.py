@@ -25,6 +25,12 @@ from edge.geometry import SPEED_OF_SOUND_M_S, ArrayGeometry, unit_vector
 
 MOST_UNCERTAIN_DB = 1.0
 MOST_UNCERTAIN_US = 10.0
+UNEVEN_DELAY = 1.0
+ECHO_DELAY = 0.5
+"""part of the way across the array that a misfit of 1 is worth: what comes from one side of an uneven field, and what
+single walls send back, looks like delays, and in simulated rooms it does so to about this extent"""
+ECHO_GAIN_DB = 0.5
+"""likewise for gains, where a single source leaves a pattern of louder and quieter places"""
 DIRECTION_ERROR_DEG = 1.0
 """how well a person knows the direction of a source; at a radius of 4 cm a degree is 2 microseconds"""
 
@@ -104,6 +110,8 @@ def measure(
     expected_db = place.levels_db(geometry) if place else np.zeros(geometry.mics)
     gains_db = gain_differences_db(field) - expected_db
     gains_sd_db = gain_uncertainty_db(field)
+    if method == "direction":
+        gains_sd_db = np.hypot(gains_sd_db, ECHO_GAIN_DB * misfit(field, model, delay_differences_s(field, model)[0]))
     if gains_sd_db.max() > MOST_UNCERTAIN_DB:
         raise AudioFileError(
             f"{source}: the gain of microphone {int(gains_sd_db.argmax())} comes out differently from band to band and "
@@ -118,7 +126,7 @@ def measure(
             0.0,
         )
     else:
-        why, delays_us, delays_sd_us, unfit = _delays(field, model, geometry, place)
+        why, delays_us, delays_sd_us, unfit = _delays(field, model, geometry, place, test_signal)
     halves = [_deviation(field.only(start), model, bool(delays_us.size)) for start in (0, 1)]
     left = Deviation(halves[1].gains_db - halves[0].gains_db, halves[1].delays_us - halves[0].delays_us)
     return Measurement(
@@ -169,9 +177,9 @@ def _deviation(field: Field, model: C128, with_delays: bool) -> Deviation:
 
 
 def _delays(
-    field: Field, model: C128, geometry: ArrayGeometry, place: SourcePlace | None
+    field: Field, model: C128, geometry: ArrayGeometry, place: SourcePlace | None, direct_alone: bool
 ) -> tuple[str, F64, F64, float]:
-    """(why not, delays, standard deviations in us, misfit)."""
+    """(why not, delays, standard deviations in us, misfit). direct_alone: the field has no walls in it."""
     weights = pair_weights(coherence(field.cross.sum(axis=0)), model, field.frequencies_hz)
     if not heard_together(weights):
         return "the microphones are too far apart to hear one phase of this sound", _none(), _none(), 1.0
@@ -179,13 +187,16 @@ def _delays(
     unfit = misfit(field, model, delays_s)
     radius_s = np.linalg.norm(geometry.positions_m - geometry.centroid_m, axis=1) / SPEED_OF_SOUND_M_S
     if place is None:
-        # more sound from one side than from the other looks like delays
-        sd_s = np.hypot(sd_s, unfit * radius_s)
-        remedy = "the sound does not come evenly from everywhere; use --azimuth, or noise from all around"
+        sd_s = np.hypot(sd_s, UNEVEN_DELAY * unfit * radius_s)
+        remedy = (
+            "the sound does not come evenly from everywhere; use the test signal (--signal), or noise from all around"
+        )
     else:
         turned = replace(place, azimuth_deg=place.azimuth_deg + DIRECTION_ERROR_DEG)
         sd_s = np.hypot(sd_s, np.abs(turned.delays_s(geometry) - place.delays_s(geometry)))
-        remedy = "the sound does not come from that direction alone; come nearer or use a dead room"
+        remedy = "walls send too much of the sound back; use the test signal (--signal)"
+        if not direct_alone:
+            sd_s = np.hypot(sd_s, ECHO_DELAY * unfit * radius_s)
     delays_us, sd_us = 1e6 * delays_s, 1e6 * sd_s
     if sd_us.max() > MOST_UNCERTAIN_US:
         return f"they would be uncertain by {sd_us.max():.0f} us: {remedy}", _none(), _none(), unfit

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from edge.calibration.effect import beam_effect
+from edge.calibration.effect import beam_effects
 from edge.calibration.field import F64
 from edge.calibration.measure import Deviation, Measurement
 from edge.config.schema import Config
+
+_WHEN = ("before", "after", "perfect")
 
 
 def report(measurement: Measurement, config: Config, kinds: Sequence[str]) -> dict[str, Any]:
@@ -29,21 +31,11 @@ def report(measurement: Measurement, config: Config, kinds: Sequence[str]) -> di
         "before": _mismatch(found),
         "after": _mismatch(left),
         "beams": [
-            {
-                "kind": kind,
-                "before": _effect(config, kind, found),
-                "after": _effect(config, kind, left),
-                "perfect": _effect(config, kind, ideal),
-            }
+            {"kind": kind}
+            | dict(zip(_WHEN, map(asdict, beam_effects(config, kind, (found, left, ideal))), strict=True))
             for kind in kinds
         ],
     }
-
-
-def _effect(config: Config, kind: str, deviation: Deviation) -> dict[str, float]:
-    effect = asdict(beam_effect(config, kind, deviation))
-    del effect["kind"]
-    return effect
 
 
 def _mismatch(deviation: Deviation) -> dict[str, float | None]:
@@ -88,7 +80,7 @@ def as_text(numbers: dict[str, Any]) -> str:
             lines.append(f"{name:<40}{before:9.2f}{after:9.2f}")
     for beam in numbers["beams"]:
         for key, name in (("look_gain_db", "gain for the talker, dB"), ("directivity_db", "directivity, dB")):
-            before, after, perfect = (round(beam[when][key], 2) + 0.0 for when in ("before", "after", "perfect"))
+            before, after, perfect = (round(beam[when][key], 2) + 0.0 for when in _WHEN)
             lines.append(f"{beam['kind'] + ', ' + name:<40}{before:9.2f}{after:9.2f}  of {perfect:.2f}")
     lines.append(
         "after: one half of the recording, corrected by what the other half says; beams: mean of 300 to 4000 Hz"

@@ -57,14 +57,15 @@ def run(args: argparse.Namespace) -> int:
     plain_warnings()
     say_when_compiling()
     from edge.geometry import geometry_from_config
-    from edge.quality.pattern import fixed_weights, pattern_of
+    from edge.quality.pattern import pattern_of, starting_beamformer, starting_weights
 
     config = _config(args)
     geometry = geometry_from_config(config.array)
     azimuth_deg, elevation_deg = config.beamformer.azimuth_deg, config.beamformer.elevation_deg
     found = []
     for kind in args.kind or KINDS:
-        weights, frequencies_hz = fixed_weights(config, kind, azimuth_deg, elevation_deg)
+        beamformer, frequencies_hz = starting_beamformer(config, kind)
+        weights = starting_weights(beamformer, azimuth_deg, elevation_deg)
         found.append(pattern_of(kind, weights, frequencies_hz, geometry, azimuth_deg, elevation_deg))
     if args.after:
         found.append(_learnt(config, Path(args.after)))

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from edge.beamform.base import Beamformer
 from edge.config.schema import Config
 from edge.geometry import ArrayGeometry, geometry_from_config
 from edge.pipeline import Pipeline
@@ -84,15 +85,19 @@ def _ratio_db(weights: Weights, arriving: NDArray[np.complexfloating], noise: F6
     return np.asarray(10.0 * np.log10(np.maximum(wanted, 1e-12) / np.maximum(noise, 1e-12)))
 
 
-def fixed_weights(config: Config, kind: str, azimuth_deg: float, elevation_deg: float) -> tuple[Weights, F64]:
-    """Weights of the project's own beamformer before it learns anything, and the frequencies of its bins in Hz."""
+def starting_beamformer(config: Config, kind: str) -> tuple[Beamformer, F64]:
+    """The project's own beamformer before it learns anything, and the frequencies of its bins in Hz."""
     # patterns need no network
     config = replace(config, mask=replace(config.mask, kind="bypass"))
     pipeline = Pipeline(config, geometry_from_config(config.array))
-    beamformer = pipeline.make_beamformer(kind)
+    return pipeline.make_beamformer(kind), pipeline.frequencies_hz
+
+
+def starting_weights(beamformer: Beamformer, azimuth_deg: float, elevation_deg: float) -> Weights:
+    """Its weights when it starts out looking there."""
     beamformer.set_look(azimuth_deg, elevation_deg)
     beamformer.reset()  # what learns starts out from the look direction
-    return beamformer.target_re + 1j * beamformer.target_im, pipeline.frequencies_hz
+    return beamformer.target_re + 1j * beamformer.target_im
 
 
 def pattern_after(config: Config, source: Blocks, name: str) -> Pattern:
