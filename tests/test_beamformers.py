@@ -65,8 +65,8 @@ def test_mvdr_cancels_a_directional_noise_and_keeps_the_talker(profile):
     delay_sum = run(make_pipeline(SQUARE, "delay_sum", profile=profile), noise)[:, 1]
     assert reduction < db(np.mean(delay_sum[second_half:] ** 2) / np.mean(noise[second_half:, 0] ** 2)) - 6.0
     assert reduction < -8.0
-    w, beam = pipeline.weights, pipeline.beamformer
-    h = beam.look_re + 1j * beam.look_im
+    beam = pipeline.beamformer
+    w, h = beam.target_re + 1j * beam.target_im, beam.look_re + 1j * beam.look_im
     assert np.abs(np.sum(w.conj() * h, axis=0) - 1.0).max() < 1e-3
 
 
