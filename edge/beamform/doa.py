@@ -136,7 +136,7 @@ class SteeredPower:
         self._w_im: F32 = np.zeros(shape, np.float32)
         self._hop = 0
         # scratch
-        self._scratch: F32 = np.zeros((3, len(used)), np.float32)
+        self._scratch: F32 = np.zeros((4, len(used)), np.float32)
 
     @property
     def every_hops(self) -> int:

@@ -16,6 +16,8 @@ PRESENCE_MIN = np.float32(0.1)
 # A frame so far below the noise that was learnt shows that this noise is over; it is then forgotten by so much a frame.
 GONE = np.float32(0.02)
 GONE_KEEP = np.float32(0.8)
+# Speech of which so little of a frame is left is over.
+FADED = np.float32(1e-6)
 # Frames of evidence that a bin needs before its averages count fully.
 FEW_FRAMES = np.float32(1e-2)
 
@@ -30,14 +32,15 @@ def accumulate(x_re, x_im, presence, active, first_bin, pairs, keep_s, keep_n, s
     x (mics, bins of the frame), presence g (bins of the frame,), active (mics,): the others are left out and their
     pairs cleared. pairs (pairs, 3): both microphones and how many bins the pair uses. keep: forgetting per frame.
     sums (5, bins): weight and weighted power of speech, weight and weighted power of the rest, weight of speech since
-    the last `whiten`. scratch (3, bins): the two weights of this frame, 0 where it is silent or not a number, and what
-    the noise keeps: it forgets only as fast as it learns, so it is held through speech and silence, but a noise that
-    is much louder than what is heard now has stopped.
+    the last `whiten`. scratch (4, bins): the two weights of this frame, 0 where it is silent or not a number, and what
+    the averages keep. The noise forgets only as fast as it learns, so it is held through speech and silence, but a
+    noise that is much louder than what is heard now has stopped.
     """
     count = sums.shape[1]
     speech = scratch[0]
     rest = scratch[1]
     hold = scratch[2]
+    fade = scratch[3]
     for b in range(count):
         speech[b] = 0.0
     mics = 0
@@ -58,8 +61,10 @@ def accumulate(x_re, x_im, presence, active, first_bin, pairs, keep_s, keep_n, s
         here = g * g if sound and g > PRESENCE_MIN else np.float32(0.0)
         absent = (np.float32(1.0) - g) * (np.float32(1.0) - g) if sound else np.float32(0.0)
         power = power if sound else np.float32(0.0)
-        sums[0, b] = keep_s * sums[0, b] + here
-        sums[1, b] = keep_s * sums[1, b] + here * power
+        # what fades without end becomes denormal numbers, which cost a hundred times as much
+        fading = keep_s if sums[0, b] > FADED else np.float32(0.0)
+        sums[0, b] = fading * sums[0, b] + here
+        sums[1, b] = fading * sums[1, b] + here * power
         gone = sound and power * sums[2, b] < GONE * sums[3, b]
         keep = GONE_KEEP if gone else np.float32(1.0) - (np.float32(1.0) - keep_n) * absent
         sums[2, b] = keep * sums[2, b] + absent
@@ -68,6 +73,7 @@ def accumulate(x_re, x_im, presence, active, first_bin, pairs, keep_s, keep_n, s
         speech[b] = here
         rest[b] = absent
         hold[b] = keep
+        fade[b] = fading
     for p in range(pairs.shape[0]):
         i = pairs[p, 0]
         j = pairs[p, 1]
@@ -84,8 +90,8 @@ def accumulate(x_re, x_im, presence, active, first_bin, pairs, keep_s, keep_n, s
             sound = speech[b] + rest[b] > np.float32(0.0)
             re = x_re[i, k] * x_re[j, k] + x_im[i, k] * x_im[j, k] if sound else np.float32(0.0)
             im = x_im[i, k] * x_re[j, k] - x_re[i, k] * x_im[j, k] if sound else np.float32(0.0)
-            s_re[p, b] = keep_s * s_re[p, b] + speech[b] * re
-            s_im[p, b] = keep_s * s_im[p, b] + speech[b] * im
+            s_re[p, b] = fade[b] * s_re[p, b] + speech[b] * re
+            s_im[p, b] = fade[b] * s_im[p, b] + speech[b] * im
             n_re[p, b] = hold[b] * n_re[p, b] + rest[b] * re
             n_im[p, b] = hold[b] * n_im[p, b] + rest[b] * im
 
