@@ -27,6 +27,7 @@ _UNITS = {
     "db": "dB",
     "dbfs": "dBFS",
     "s": "seconds",
+    "us": "microseconds",
     "ms": "milliseconds",
     "frames": "frames",
 }
