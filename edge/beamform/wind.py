@@ -22,8 +22,8 @@ LEAST_COHERENCE = 0.5
 """pairs count up to the frequency where two sources at opposite ends can make their coherence this low"""
 NEIGHBOURS = 4
 """a microphone is compared with this many, the nearest"""
-HIDDEN_SHARE = 0.03
-"""incoherent noise 15 dB below the sound at the microphone is not heard"""
+HIDDEN_SHARE = 0.01
+"""incoherent noise 20 dB below the sound at the microphone is not heard"""
 FLOOR_START_DBFS, FLOOR_MAX_DBFS = -60.0, -50.0
 """self-noise, white, that sensors are given credit for before it is measured, and at most"""
 RISE_DB_PER_S, FALL_S = 1.0, 1.0
