@@ -80,7 +80,7 @@ class EchoCanceller:
         self._ceilings: F32 = np.zeros(mics, np.float32)
         """what it is at most, by the level of the microphone"""
         self._rounds = self._round_hops = self._learnt_hops = self._vain_hops = 0
-        self._found = False
+        self._found = self._wrong = False
         # scratch
         self._verdict: NDArray[np.int64] = np.zeros(mics, np.int64)
         self._guesses: F32 = np.zeros(mics, np.float32)
@@ -153,6 +153,7 @@ class EchoCanceller:
         sums = self.filter.sums
         for m in range(self.filter.mics):
             verdict, energy = self._verdict[m], float(self._energies[m])
+            self._wrong = self._wrong or verdict in (echo_watch.CHANGED, echo_watch.WORTHLESS)
             if verdict == echo_watch.WORTHLESS:
                 # a new echo path, or no echo at all: then it comes to this again and again until little is expected
                 self._energies[m] = 0.5 * energy
@@ -168,9 +169,10 @@ class EchoCanceller:
     def _place_window(self) -> None:
         """Put the filter where the echo is: later once it is found late, elsewhere while it is not found at all."""
         yy, ee, hh, eh = (float(value) for value in self._lasting)
-        settled = ee < SETTLED * yy
-        if settled or (eh + hh) > FOUND * math.sqrt(yy * hh):
-            self._vain_hops = 0
+        settled, wrong, self._wrong = ee < SETTLED * yy, self._wrong, False
+        if settled or ((eh + hh) > FOUND * math.sqrt(yy * hh) and not wrong):
+            # playback that repeats itself looks like success at a wrong delay too, but not for long
+            self._vain_hops = 0 if settled else max(self._vain_hops - self._level_hops // 16, 0)
             self._found = self._found or settled
             best = self.filter.weigh()
             if settled:
@@ -224,7 +226,7 @@ class EchoCanceller:
         if old is not None and self.filter.take(old.filter):
             for name in ("_lasting", "_waits", "_levels", "_energies", "_ceilings"):
                 np.copyto(getattr(self, name), getattr(old, name))
-            for name in ("_idle", "_rounds", "_round_hops", "_learnt_hops", "_vain_hops", "_found"):
+            for name in ("_idle", "_rounds", "_round_hops", "_learnt_hops", "_vain_hops", "_found", "_wrong"):
                 setattr(self, name, getattr(old, name))
 
     def reset(self) -> None:
@@ -233,7 +235,7 @@ class EchoCanceller:
         for state in (self._energies, self._ceilings, self._levels):
             state[:] = 0.0
         self._rounds = self._round_hops = self._learnt_hops = self._vain_hops = 0
-        self._found = False
+        self._found = self._wrong = False
         self._forget_sound()
 
     def _forget_sound(self) -> None:

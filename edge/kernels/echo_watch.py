@@ -42,9 +42,9 @@ def weigh(w_re, w_im, energy, paths):
 def supervise(sums, power, reference_power, silence, keep, lasting, levels, waits, refractory, verdict):
     """Watch the filter of every microphone for one hop while the reference plays; returns how many need help.
 
-    sums (mics, 4) as in `edge.kernels.echo.subtract`. lasting (4,): the same over all microphones, forgetting by `keep`.
-    levels (mics + 1,): sums of the microphones' and, last, the reference's mean squares. waits (mics,): hops until the next
-    verdict is allowed. verdict (mics,) is written:
+    sums (mics, 4) as in `edge.kernels.echo.subtract`. lasting (4,): the same over all microphones, forgetting by
+    `keep`. levels (mics + 1,): sums of the mean squares of the microphones and, last, of the reference. waits (mics,):
+    hops until the next verdict is allowed. verdict (mics,) is written:
     CHANGED where the error resembles the estimate, reversed (a talker never looks like that), WORTHLESS where the
     microphone does not resemble the estimate or the estimate only adds power, WEAK where it is far too small, else
     GOOD.
