@@ -36,7 +36,10 @@ def plane_wave(signal, positions, azimuth_deg, elevation_deg=0.0):
     """(samples, mics): `signal` from far away, delays exact."""
     delays = ArrayGeometry(positions).steering_delays_s(azimuth_deg, elevation_deg)
     f = np.fft.rfftfreq(len(signal), 1 / RATE_HZ)
-    return np.fft.irfft(np.fft.rfft(signal)[:, None] * np.exp(-2j * np.pi * f[:, None] * delays), len(signal), axis=0)
+    spectrum = np.fft.rfft(signal)
+    # like the filter before any converter; without it a delay of less than a sample rings for long
+    spectrum *= np.clip((7500.0 - f) / 2000.0, 0.0, 1.0)
+    return np.fft.irfft(spectrum[:, None] * np.exp(-2j * np.pi * f[:, None] * delays), len(signal), axis=0)
 
 
 def diffuse(samples, positions, rng, directions=24):

