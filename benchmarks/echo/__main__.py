@@ -172,9 +172,13 @@ def _draw(path: Path, rows: Sequence[Row]) -> None:
             axes.plot(times, curves.mean(axis=0), color=colour, lw=2, label=f"{playback}, {len(plain)} scenes")
         for at, text in ((DOUBLE_S, "talker"), (AFTER_S, "no talker"), (CHANGE_S, "loudspeaker moved")):
             axes.axvline(at, color=INK, lw=0.8, ls=":")
-            axes.text(at + 0.2, axes.get_ylim()[1], text, va="top", fontsize=9)
+            axes.text(at + 0.2, 39.0, text, va="top", fontsize=9)
         axes.set(
-            xlabel="seconds", ylabel="ERLE dB", xlim=(0, END_S), title="echo taken off the microphones, four of them"
+            xlabel="seconds",
+            ylabel="ERLE dB",
+            xlim=(0, END_S),
+            ylim=(-5, 40),
+            title="echo taken off the microphones, four of them",
         )
         axes.grid(color=GRID, lw=0.8)
         axes.legend(loc="lower right")
