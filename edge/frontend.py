@@ -103,6 +103,11 @@ class FrontEnd:
             self.order.reset()
 
     @property
+    def newest(self) -> F32:
+        """What the transform took in with the last hop, the echo taken off, float32 (mics, hop_samples)."""
+        return self.stft.history[:, -len(self.block) :]
+
+    @property
     def calibration_turn(self) -> NDArray[np.complex64]:
         """Factor on each spectrum that stands for the calibration delay, complex64 (mics, bins)."""
         if self._turn is None:

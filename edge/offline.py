@@ -96,7 +96,7 @@ class Enhancer:
         return {
             "snr_in_db": _median(chain.snr_in_db),
             "snr_out_db": _median(chain.snr_out_db),
-            "steering": "track" if pipeline.tracking else "fixed",
+            "steering": "track" if pipeline.spatial.tracking else "fixed",
             "azimuth_deg": pipeline.azimuth_deg,
             "elevation_deg": pipeline.elevation_deg,
             "level_in_dbfs": rms_dbfs(meters.energy, meters.frames),

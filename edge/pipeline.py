@@ -13,15 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.beamform.base import Beamformer
-from edge.beamform.localizer import Localizer
 from edge.config.schema import Config
-from edge.echo.canceller import EchoCanceller
 from edge.errors import ConfigError
 from edge.frontend import FrontEnd
 from edge.geometry import ArrayGeometry, geometry_from_config
-from edge.health.monitor import HealthMonitor
-from edge.health.order import ChannelOrder
 from edge.kernels import gains
+from edge.listener import Listener
 from edge.mask.base import MaskEstimator
 from edge.mask.factory import make_estimator
 from edge.meters import Meters
@@ -55,10 +52,14 @@ class Pipeline:
         self._output_order = np.array([OUTPUT_NAMES.index(name) for name in self.outputs], np.int64)
 
         self.meters = Meters(self.channels, len(self.outputs))
-        self._front = FrontEnd(config, geometry, self.profile, self.meters)
-        self._stft = self._front.stft
-        self._spatial = Spatial(config.beamformer, geometry, self.profile)
+        self.front = FrontEnd(config, geometry, self.profile, self.meters)
+        self._stft = self.front.stft
+        self.spatial = Spatial(config.beamformer, geometry, self.profile)
         self._estimator = estimator or make_estimator(config.mask.kind, config.mask, self.profile)
+        self._listener: Listener | None = None
+        """only where there is a beam to be steered by a network"""
+        if self.spatial.localizer is not None and config.beamformer.kind != "none" and config.mask.kind == "network":
+            self._listener = Listener(make_estimator("network", config.mask, self.profile), self.profile.bins)
         self._level = LevelControl(config.post, self.profile, self._stft.power_scale)
         self._limiter = Limiter(config.post, self.profile, len(self.outputs))
         self.snr = SnrEstimator(self.profile)
@@ -70,6 +71,8 @@ class Pipeline:
         self._unit = np.float32(1.0)
         self._heard = 0
         """the first microphone in use"""
+        self._gate = self._estimator.presence
+        """(bins,) presence that decides what the beamformer learns"""
         # scratch
         bins = self.profile.bins
         self._out: F32 = np.zeros((self.hop_samples, len(self.outputs)), np.float32)
@@ -83,9 +86,9 @@ class Pipeline:
     def process(self, block: F32, out: F32) -> None:
         """One hop: block float32 (hop_samples, channels) in, out float32 (hop_samples, outputs) written."""
         self.load(block)
-        self._front.condition()
-        self._front.cancel_echo()
-        self._front.analyze()
+        self.front.condition()
+        self.front.cancel_echo()
+        self.front.analyze()
         self._health()
         self._wind()
         self._localize()
@@ -102,11 +105,11 @@ class Pipeline:
         Made at each asking: a pipeline that held its own bound methods would be a cycle, and the live daemon runs
         without the collector that frees cycles.
         """
-        echo = () if self.echo is None else (("echo", self._front.cancel_echo),)
+        echo = () if self.front.canceller is None else (("echo", self.front.cancel_echo),)
         return (
-            ("condition", self._front.condition),
+            ("condition", self.front.condition),
             *echo,
-            ("analyze", self._front.analyze),
+            ("analyze", self.front.analyze),
             ("health", self._health),
             ("wind", self._wind),
             ("localize", self._localize),
@@ -118,7 +121,7 @@ class Pipeline:
 
     def load(self, block: F32) -> None:
         """Take in a block; for callers that run `stages` themselves to time them."""
-        expected = self._front.block
+        expected = self.front.block
         if block.shape != expected.shape:
             raise ValueError(f"block has shape {block.shape}, expected {expected.shape} (hop_samples, channels)")
         np.copyto(expected, block)
@@ -130,110 +133,72 @@ class Pipeline:
         np.copyto(out, self._out)
 
     def _wind(self) -> None:
-        front = self._front
-        self._spatial.wind.update(front.spectrum_re, front.spectrum_im, front.active)
+        front = self.front
+        self.spatial.wind.update(front.spectrum_re, front.spectrum_im, front.active)
 
     def _localize(self) -> None:
-        self._spatial.localize(self._estimator.presence, self._front.active)
+        front, spatial = self.front, self.spatial
+        if self._listener is not None and spatial.tracking and self.mask_kind == "network":
+            presence = self._listener.hear(front.spectrum_re[self._heard], front.spectrum_im[self._heard])
+            self._gate = self._listener.either(self._estimator.presence)
+        else:
+            presence = self._gate = self._estimator.presence
+        spatial.localize(presence, front.active)
 
     def _health(self) -> None:
-        front = self._front
+        front = self.front
         front.watch()
         if front.order.changed:
-            self._spatial.reset()
+            self.spatial.reset()
         if front.health.changed:
             self._use(front.active)
 
     def _use(self, active: NDArray[np.bool_]) -> None:
-        self._spatial.set_active(active)
+        self.spatial.set_active(active)
         self._heard = int(active.argmax())
 
     def _beamform(self) -> None:
-        front = self._front
-        self._spatial.form(front.spectrum_re, front.spectrum_im, self._estimator.presence)
+        front = self.front
+        self.spatial.form(front.spectrum_re, front.spectrum_im, self._gate)
 
     def _mask(self) -> None:
-        self._estimator.step(self._spatial.beam, self._gain)
+        self._estimator.step(self.spatial.beam, self._gain)
 
     def _post(self) -> None:
         # a bypassed mask has unit gain everywhere, so its tracked presence stands in for the share of speech
         ratio = self._estimator.presence if self.mask_kind == "bypass" else self._gain
         floor = self._unit if self.bypass else self._floor
-        front, beam, snr = self._front, self._spatial.beam, self.snr
+        front, beam, snr = self.front, self.spatial.beam, self.snr
         snr.update(front.spectrum_re[self._heard], front.spectrum_im[self._heard], beam, ratio, floor)
         level = self._unit if self.bypass else self._level.update(snr.frame_power, snr.frame_speech_power)
         gains.apply_gain(beam, self._gain, floor, level, self._listen)
 
     def _synthesize(self) -> None:
-        self._stft.synthesize(self._listen, self._spatial.beam)
+        self._stft.synthesize(self._listen, self.spatial.beam)
         self._limiter.apply(self._stft.signals, self._output_order, self._out, self.meters)
 
     # ---- what may change between two hops ----
 
     @property
-    def mic_channels(self) -> NDArray[np.int64]:
-        """Captured channel of each microphone."""
-        return self._front.mic_channels
-
-    @property
-    def health(self) -> HealthMonitor:
-        """What is known about each microphone."""
-        return self._front.health
-
-    @property
-    def order(self) -> ChannelOrder:
-        """What is known about the order of the captured channels."""
-        return self._front.order
-
-    def note_gap(self) -> None:
-        """Captured sound was lost or the device was opened again: the channels may have changed places."""
-        self._front.order.note_gap()
-
-    @property
-    def calibration(self) -> F32:
-        """Linear gain applied to each microphone."""
-        return self._front.calibration
-
-    @property
-    def calibration_turn(self) -> NDArray[np.complex64]:
-        """Factor on the spectrum of each microphone that stands for its calibration delay, complex64 (mics, bins)."""
-        return self._front.calibration_turn
-
-    @property
     def beamformer(self) -> Beamformer:
         """The beamformer in use."""
-        return self._spatial.beamformer
+        return self.spatial.beamformer
 
     @property
     def beamformer_kind(self) -> str:
-        return self._spatial.beamformer.kind
+        return self.spatial.beamformer.kind
 
     @property
     def azimuth_deg(self) -> float:
-        return self._spatial.azimuth_deg
+        return self.spatial.azimuth_deg
 
     @property
     def elevation_deg(self) -> float:
-        return self._spatial.elevation_deg
-
-    @property
-    def tracking(self) -> bool:
-        """Whether the beam follows the talker."""
-        return self._spatial.tracking
-
-    @property
-    def localizer(self) -> Localizer | None:
-        """What tells where the talker is; None where the array cannot tell azimuths apart."""
-        return self._spatial.localizer
-
-    @property
-    def wind_dbfs(self) -> float | None:
-        """Level of wind and knocks at the microphones, recent second; None while there is none."""
-        return self._spatial.wind.level_dbfs
+        return self.spatial.elevation_deg
 
     @property
     def bypass(self) -> bool:
-        return self._spatial.bypass
+        return self.spatial.bypass
 
     @property
     def gain_floor_db(self) -> float:
@@ -242,7 +207,7 @@ class Pipeline:
     @property
     def weights(self) -> NDArray[np.complex64]:
         """Copy of the beamformer weights in use, complex64 (mics, bins); the output is w^H x."""
-        return (self._spatial.weights_re + 1j * self._spatial.weights_im).astype(np.complex64)
+        return (self.spatial.weights_re + 1j * self.spatial.weights_im).astype(np.complex64)
 
     @property
     def applied_gain(self) -> F32:
@@ -262,11 +227,11 @@ class Pipeline:
 
     def set_look(self, azimuth_deg: float, elevation_deg: float) -> None:
         """Steer there and stay; the weights glide there within about 0.1 s."""
-        self._spatial.set_look(azimuth_deg, elevation_deg)
+        self.spatial.set_look(azimuth_deg, elevation_deg)
 
     def set_tracking(self, enabled: bool) -> None:
         """Follow the talker from now on, or stay where the beam is."""
-        self._spatial.set_tracking(enabled)
+        self.spatial.set_tracking(enabled)
 
     def set_gain_floor_db(self, gain_floor_db: float) -> None:
         """Least gain of the listen output in dB, 0 or below."""
@@ -275,17 +240,7 @@ class Pipeline:
 
     def set_bypass(self, enabled: bool) -> None:
         """Both outputs become the first microphone, echo and all, at the same latency; everything goes on learning."""
-        self._spatial.bypass = self._front.keep_echo = enabled
-
-    @property
-    def microphones(self) -> F32:
-        """What the transform took in with the last hop, the echo taken off, float32 (mics, hop_samples)."""
-        return self._stft.history[:, -self.hop_samples :]
-
-    @property
-    def echo(self) -> EchoCanceller | None:
-        """What takes the playback off the microphones; None where no channel carries it."""
-        return self._front.canceller
+        self.spatial.bypass = self.front.keep_echo = enabled
 
     def set_mask(self, estimator: MaskEstimator, kind: str) -> None:
         """Put in another estimator (made and warmed elsewhere). Its latency must be that of the one it replaces."""
@@ -299,21 +254,23 @@ class Pipeline:
         """Change the beamformer, by kind or one from `make_beamformer`; the weights glide over to it."""
         if isinstance(beamformer, str):
             beamformer = self.make_beamformer(beamformer)
-        self._spatial.set_beamformer(beamformer)
+        self.spatial.set_beamformer(beamformer)
 
     def reset(self) -> None:
         """Forget all signal state; settings and counters since start stay."""
-        self._front.reset()
-        self._spatial.reset()
-        self._use(self._front.active)
+        self.front.reset()
+        self.spatial.reset()
+        self._use(self.front.active)
         self._estimator.reset()
+        if self._listener is not None:
+            self._listener.reset()
         self._level.reset()
         self._limiter.reset()
         self.snr.reset()
 
     def make_beamformer(self, kind: str) -> Beamformer:
         """Beamformer of `kind` for this array, nothing learnt yet; touches no state, so any thread may make one."""
-        return self._spatial.make(kind)
+        return self.spatial.make(kind)
 
 
 def build_pipeline(config: Config) -> Pipeline:

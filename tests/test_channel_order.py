@@ -17,11 +17,11 @@ from edge.pipeline import Pipeline
 
 def follow(pipeline, x, gaps_s=()):
     """Run x through; returns the findings as (seconds, kind, detail, corrected)."""
-    hop, order, found = pipeline.hop_samples, pipeline.order, []
+    hop, order, found = pipeline.hop_samples, pipeline.front.order, []
     out = np.zeros((hop, 2), np.float32)
     for start in range(0, len(x) - hop + 1, hop):
         if any(start <= gap * RATE_HZ < start + hop for gap in gaps_s):
-            pipeline.note_gap()
+            pipeline.front.order.note_gap()
         before = order.findings
         pipeline.process(np.ascontiguousarray(x[start : start + hop], np.float32), out)
         if order.findings != before:
@@ -48,9 +48,9 @@ def test_rotation_at_the_start_is_corrected_by_roles(shift, playing):
     found = follow(pipeline, np.roll(with_channels(x, extra), shift, axis=1))
     assert [entry[1:] for entry in found] == [(SHIFT, shift, True)]
     assert found[0][0] < 2.0
-    assert pipeline.mic_channels.tolist() == [(m + shift) % 6 for m in range(4)]
-    assert pipeline.health.active.all()
-    assert order_state(pipeline.order) == "rotated, corrected"
+    assert pipeline.front.mic_channels.tolist() == [(m + shift) % 6 for m in range(4)]
+    assert pipeline.front.health.active.all()
+    assert order_state(pipeline.front.order) == "rotated, corrected"
 
 
 def test_rotation_while_running_and_back_again():
@@ -62,15 +62,15 @@ def test_rotation_while_running_and_back_again():
     assert [entry[1:] for entry in found] == [(SHIFT, 3, True), (NONE, 0, True)]
     assert found[0][0] < 3.0 + 1.2
     assert found[1][0] < 6.0 + 1.2
-    assert pipeline.mic_channels.tolist() == [0, 1, 2, 3]
-    assert order_state(pipeline.order) == "as configured"
+    assert pipeline.front.mic_channels.tolist() == [0, 1, 2, 3]
+    assert order_state(pipeline.front.order) == "as configured"
 
 
 def test_the_playback_reference_moves_with_the_microphones():
     x = np.roll(with_channels(scene(seconds=2.5), np.zeros((int(2.5 * RATE_HZ), 2))), 2, axis=1)
     pipeline = make_pipeline(SQUARE, roles="MMMMRR")
     follow(pipeline, x)
-    assert pipeline.order.references.tolist() == [0, 1]
+    assert pipeline.front.order.references.tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("what", ["idle", "playing", "dead microphone", "processed channel", "echo", "silence"])
@@ -91,7 +91,7 @@ def test_an_order_that_is_right_is_left_alone(what):
         x[:] = 0.0
     pipeline = make_pipeline(SQUARE, roles="MMMMRR")
     assert follow(pipeline, with_channels(x, extra)) == []
-    assert pipeline.mic_channels.tolist() == [0, 1, 2, 3]
+    assert pipeline.front.mic_channels.tolist() == [0, 1, 2, 3]
 
 
 def test_alarm_only_where_so_configured():
@@ -104,7 +104,7 @@ def test_alarm_only_where_so_configured():
         )
         pipeline = Pipeline(config, ArrayGeometry(SQUARE))
         assert [entry[1:] for entry in follow(pipeline, x)] == expected
-        assert pipeline.mic_channels.tolist() == [0, 1, 2, 3]
+        assert pipeline.front.mic_channels.tolist() == [0, 1, 2, 3]
 
 
 def one_side(positions, seconds=8.0, seed=4, azimuth_deg=65.0):
@@ -123,16 +123,16 @@ def test_two_exchanged_microphones_of_a_line_are_put_right():
     assert [entry[1] for entry in found] == [SWAP]
     assert pair_of(found[0][2]) == (1, 0)
     assert found[0][3]
-    assert pipeline.mic_channels.tolist() == [1, 0, 2, 3]
-    assert "microphones 0 and 1 were exchanged" in order_sentence(pipeline.order)
+    assert pipeline.front.mic_channels.tolist() == [1, 0, 2, 3]
+    assert "microphones 0 and 1 were exchanged" in order_sentence(pipeline.front.order)
 
 
 def test_a_rotated_line_is_an_alarm_since_an_exchange_would_mirror_it():
     pipeline = make_pipeline(LINE)
     found = follow(pipeline, np.roll(one_side(LINE), 1, axis=1))
     assert [entry[1:] for entry in found] == [(SHIFT_SUSPECTED, 1, False)]
-    assert pipeline.mic_channels.tolist() == [0, 1, 2, 3]
-    assert "not certain" in order_sentence(pipeline.order)
+    assert pipeline.front.mic_channels.tolist() == [0, 1, 2, 3]
+    assert "not certain" in order_sentence(pipeline.front.order)
 
 
 def test_a_rotated_uneven_line_is_put_right_without_having_been_heard_before():
@@ -140,7 +140,7 @@ def test_a_rotated_uneven_line_is_put_right_without_having_been_heard_before():
     pipeline = make_pipeline(uneven)
     found = follow(pipeline, np.roll(one_side(uneven), 1, axis=1))
     assert [entry[1:] for entry in found] == [(SHIFT, 1, True)]
-    assert pipeline.mic_channels.tolist() == [1, 2, 3, 0]
+    assert pipeline.front.mic_channels.tolist() == [1, 2, 3, 0]
 
 
 def test_neighbours_exchanged_on_a_square_are_an_alarm_since_two_pairs_explain_it():
@@ -149,8 +149,8 @@ def test_neighbours_exchanged_on_a_square_are_an_alarm_since_two_pairs_explain_i
     pipeline = make_pipeline(SQUARE)
     found = follow(pipeline, x)
     assert [(kind, corrected) for _, kind, _, corrected in found] == [(SWAP, False)]
-    assert pipeline.mic_channels.tolist() == [0, 1, 2, 3]
-    assert order_details(pipeline.order)["finding"] == "exchanged"
+    assert pipeline.front.mic_channels.tolist() == [0, 1, 2, 3]
+    assert order_details(pipeline.front.order)["finding"] == "exchanged"
 
 
 def test_positions_that_no_exchange_explains():
@@ -158,7 +158,7 @@ def test_positions_that_no_exchange_explains():
     pipeline = make_pipeline(wrong)
     found = follow(pipeline, one_side(SQUARE, 10.0, azimuth_deg=20.0))
     assert [(kind, corrected) for _, kind, _, corrected in found] == [(MISFIT, False)]
-    assert "positions_m" in order_sentence(pipeline.order)
+    assert "positions_m" in order_sentence(pipeline.front.order)
 
 
 @pytest.mark.parametrize("positions", [SQUARE, CIRCLE, LINE], ids=["square", "circle", "line"])
@@ -179,14 +179,14 @@ def test_a_ring_that_rotated_at_a_gap_is_corrected_when_levels_and_phases_say_so
     pipeline = make_pipeline(CIRCLE)
     found = follow(pipeline, gap_then(x, 2), [4.0])
     assert [entry[1:] for entry in found] == [(SHIFT, 2, True)]
-    assert pipeline.mic_channels.tolist() == [2, 3, 4, 5, 0, 1]
+    assert pipeline.front.mic_channels.tolist() == [2, 3, 4, 5, 0, 1]
 
 
 def test_a_ring_of_equal_microphones_is_never_corrected():
     pipeline = make_pipeline(CIRCLE)
     found = follow(pipeline, gap_then(one_side(CIRCLE, 9.0), 2), [4.0])
     assert all(kind == SHIFT_SUSPECTED and not corrected for _, kind, _, corrected in found)
-    assert pipeline.mic_channels.tolist() == list(range(6))
+    assert pipeline.front.mic_channels.tolist() == list(range(6))
 
 
 @pytest.mark.parametrize("positions", [SQUARE, CIRCLE], ids=["square", "circle"])

@@ -38,8 +38,8 @@ def test_the_stage_is_there_only_with_a_reference():
     names = [name for name, _ in make_pipeline(roles="MMMMR").stages]
     assert names[:3] == ["condition", "echo", "analyze"]
     pipeline = make_pipeline(roles="MMMMR", echo=EchoConfig(enabled=False))
-    assert pipeline.echo is not None
-    assert not pipeline.echo.enabled
+    assert pipeline.front.canceller is not None
+    assert not pipeline.front.canceller.enabled
 
 
 @pytest.mark.parametrize("profile", ["assistant", "hearing"])

@@ -15,7 +15,7 @@ FAIL_S = 2.5
 def watch(x, positions=SQUARE, pipeline=None, **options):
     """Run x through a pipeline: (events, output); an event is (seconds, microphone, reason or 'back')."""
     pipeline = pipeline or make_pipeline(positions, **options)
-    hop, health = pipeline.hop_samples, pipeline.health
+    hop, health = pipeline.hop_samples, pipeline.front.health
     out = np.zeros((len(x), len(pipeline.outputs)), np.float32)
     before, events = health.active.copy(), []
     for start in range(0, len(x) - hop + 1, hop):
@@ -120,7 +120,7 @@ def test_two_may_fail_and_one_always_stays():
     pipeline = make_pipeline(SQUARE)
     events, out = watch(x, pipeline=pipeline)
     assert [m for _, m, _ in events] == [0, 1, 2]
-    assert pipeline.health.active.tolist() == [False, False, False, True]
+    assert pipeline.front.health.active.tolist() == [False, False, False, True]
     assert np.isfinite(out).all()
 
 
@@ -209,20 +209,20 @@ def test_switched_off_it_leaves_all_in():
 def test_reset_takes_all_back():
     pipeline = make_pipeline(SQUARE)
     watch(broken(scene(seconds=1.0), 1, "zero", 0.2), pipeline=pipeline)
-    assert not pipeline.health.active.all()
+    assert not pipeline.front.health.active.all()
     pipeline.reset()
-    assert pipeline.health.active.all()
-    assert not pipeline.health.reason.any()
+    assert pipeline.front.health.active.all()
+    assert not pipeline.front.health.reason.any()
 
 
 def test_digital_silence_for_long_is_told_apart():
     pipeline = make_pipeline(SQUARE)
     watch(np.zeros((4 * RATE_HZ, 4), np.float32), pipeline=pipeline)
-    assert not pipeline.health.silent
+    assert not pipeline.front.health.silent
     watch(np.zeros((2 * RATE_HZ, 4), np.float32), pipeline=pipeline)
-    assert pipeline.health.silent
+    assert pipeline.front.health.silent
     watch(scene(seconds=0.5), pipeline=pipeline)
-    assert not pipeline.health.silent
+    assert not pipeline.front.health.silent
 
 
 def test_every_reason_has_words_and_a_unit():

@@ -103,7 +103,10 @@ def test_roles_and_calibration_reach_the_right_channels():
     captured = np.zeros((len(mics), 4), np.float32)
     captured[:, 0], captured[:, 2] = 7.0, mics[:, 0]
     captured[:, 1], captured[:, 3] = rng.standard_normal(len(mics)), 0.5 * mics[:, 1]
-    routed = run(make_pipeline(SQUARE[:2], "delay_sum", roles="XRMM", gains_db=(0.0, 6.0206), echo=EchoConfig(enabled=False)), captured)
+    routed = run(
+        make_pipeline(SQUARE[:2], "delay_sum", roles="XRMM", gains_db=(0.0, 6.0206), echo=EchoConfig(enabled=False)),
+        captured,
+    )
     np.testing.assert_allclose(routed, plain, atol=1e-5)
 
 

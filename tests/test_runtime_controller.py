@@ -57,10 +57,10 @@ def test_look_fixes_the_direction_and_track_lets_it_go_again():
     daemon = Daemon(live_config())
     pipeline = daemon.run_with(("look", {"azimuth_deg": 90}), ("look", {"track": True}))
     assert [reply["steering"] for reply in daemon.replies] == ["fixed", "track"]
-    assert pipeline.tracking
+    assert pipeline.spatial.tracking
     daemon = Daemon(live_config(beamformer__azimuth_deg=25.0))
     pipeline = daemon.run_with(("look", {"track": False}))
-    assert not pipeline.tracking
+    assert not pipeline.spatial.tracking
     assert daemon.replies[0]["steering"] == "fixed"
     assert daemon.replies[0]["azimuth_deg"] == pipeline.azimuth_deg == daemon.controller.config.beamformer.azimuth_deg
 
@@ -70,7 +70,7 @@ def test_nothing_is_tracked_by_microphones_that_hear_no_azimuth():
     daemon = Daemon(live_config(array__positions_m=upright, array__roles="MM"))
     with pytest.raises(EdgeError, match="upright line"):
         daemon.controller.command("look", {"track": True})
-    assert not daemon.loop.chain.pipeline.tracking
+    assert not daemon.loop.chain.pipeline.spatial.tracking
 
 
 def test_gain_floor_bypass_mask_and_beamformer_take_effect():

@@ -41,8 +41,8 @@ def test_told_nothing_it_looks_at_the_talker_of_the_demo(profile):
     error = apart_deg(track, SCENE.azimuth_deg)[speaking(pipeline, len(track))]
     assert np.median(error) < 5.0
     assert np.mean(error < 15.0) > 0.8
-    assert pipeline.tracking
-    assert pipeline.localizer.confidence > 0.5
+    assert pipeline.spatial.tracking
+    assert pipeline.spatial.localizer.confidence > 0.5
     assert pipeline.elevation_deg == 0.0
 
 
@@ -50,11 +50,11 @@ def test_a_fixed_direction_stays_and_the_talker_is_told_all_the_same():
     pipeline = make_pipeline(POSITIONS, "mvdr", "network", steering="fixed", azimuth_deg=-70.0)
     track = follow(pipeline, MIX[: 6 * SCENE.rate_hz])
     assert (track == -70.0).all()
-    assert apart_deg(pipeline.localizer.azimuth_deg, SCENE.azimuth_deg) < 15.0
+    assert apart_deg(pipeline.spatial.localizer.azimuth_deg, SCENE.azimuth_deg) < 15.0
     pipeline.set_tracking(True)
     assert apart_deg(follow(pipeline, MIX[:1280])[0], SCENE.azimuth_deg) < 15.0
     pipeline.set_look(5.0, 10.0)
-    assert not pipeline.tracking
+    assert not pipeline.spatial.tracking
     assert (follow(pipeline, MIX[:1280]) == 5.0).all()
 
 
@@ -72,13 +72,13 @@ def test_silence_and_garbage_turn_no_beam():
     silence, hiss = np.zeros((16000, 4)), 1e-3 * rng.standard_normal((16000, 4))
     garbage = np.where(rng.random((3200, 4)) < 0.5, np.nan, 1e30)
     assert (follow(pipeline, np.concatenate([silence, hiss, garbage, silence])) == 25.0).all()
-    assert pipeline.localizer.azimuth_deg is None
+    assert pipeline.spatial.localizer.azimuth_deg is None
 
 
 def test_without_a_beamformer_or_an_azimuth_nothing_is_sought():
     pipeline = make_pipeline(POSITIONS, "none", "wiener", steering="track")
     follow(pipeline, MIX[:32000])
-    assert pipeline.localizer.azimuth_deg is None
+    assert pipeline.spatial.localizer.azimuth_deg is None
     upright = make_pipeline(((0.0, 0.0, 0.0), (0.0, 0.0, 0.05)), "delay_sum", "wiener", steering="track")
     assert upright.localizer is None
     assert not upright.tracking

@@ -81,8 +81,8 @@ def test_the_state_is_told():
     rng = np.random.default_rng(24)
     pipeline = make_pipeline(SQUARE, "mvdr")
     run(pipeline, waves(rng, ArrayGeometry(SQUARE), RATE, (0.0, 120.0), -50.0))
-    assert pipeline.wind_dbfs is None
+    assert pipeline.spatial.wind.level_dbfs is None
     run(pipeline, turbulence(rng, 2 * RATE, 4, -20.0))
-    assert pipeline.wind_dbfs == pytest.approx(-20.0, abs=3.0)
+    assert pipeline.spatial.wind.level_dbfs == pytest.approx(-20.0, abs=3.0)
     pipeline.reset()
-    assert pipeline.wind_dbfs is None
+    assert pipeline.spatial.wind.level_dbfs is None

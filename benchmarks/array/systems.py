@@ -61,7 +61,7 @@ def run(scene: Scene, told: bool, overrides: Mapping[str, Any] | None = None) ->
             last = now
 
     def on_hop(i: int) -> None:
-        azimuth_deg = pipeline.localizer.azimuth_deg if pipeline.localizer else None
+        azimuth_deg = pipeline.spatial.localizer.azimuth_deg if pipeline.spatial.localizer else None
         heard.append(math.nan if azimuth_deg is None else azimuth_deg)
         presences.append(pipeline.presence.copy())
         steer((i + 1) * hop)

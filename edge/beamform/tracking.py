@@ -17,7 +17,7 @@ SHARPNESS = 100.0
 weak speech counts for more than its share, and long strong speech, whose estimates repeat each other, for less"""
 SPREAD = 0.25
 """share of the belief that moves to each neighbour of the grid between two estimates: someone walks"""
-JUMP = 0.004
+JUMP = 0.0005
 """share of the belief that goes anywhere: someone else speaks"""
 NEAR_DEG = 12.5
 """belief this near to a direction counts for it"""

@@ -130,7 +130,7 @@ class HealthConfig:
     quiet_db: Annotated[float, Range(6, 60)] = 20.0
     """a microphone so much quieter than the others (0.7 to 4 kHz) is dead"""
     loud_db: Annotated[float, Range(6, 60)] = 12.0
-    """one whose noise is so much louder than all others is noisy; one that hears nothing in common with them is anyway"""
+    """one whose noise is so much louder than all others is noisy; so is one that has nothing in common with them"""
     clipped_share: Annotated[float, Range(0.001, 1)] = 0.05
     """share of samples at full scale from which a microphone is clipped, while the others are not"""
     readmit_s: Annotated[float, Range(0.5, 60)] = 2.0

@@ -37,9 +37,9 @@ class _Shadow:
     """One component's way through the weights and gains of another signal."""
 
     def __init__(self, pipeline: Pipeline) -> None:
-        self._mic_channels = pipeline.mic_channels
-        self._calibration = pipeline.calibration[:, None]
-        self._turn = pipeline.calibration_turn
+        self._mic_channels = pipeline.front.mic_channels
+        self._calibration = pipeline.front.calibration[:, None]
+        self._turn = pipeline.front.calibration_turn
         self._stft = Stft(pipeline.profile, len(self._mic_channels))
         self._hop = pipeline.hop_samples
 
@@ -69,7 +69,7 @@ def run_with_components(
     shapes = {part.shape for part in parts.values()}
     if len(shapes) != 1 or next(iter(shapes))[1:] != (pipeline.channels,):
         raise ValueError(f"components need one shape (samples, {pipeline.channels}), got {sorted(shapes)}")
-    echo = pipeline.echo
+    echo = pipeline.front.canceller
     playing = [name for name, part in parts.items() if echo is not None and part[:, echo.references].any()]
     if len(playing) > 1:
         raise ValueError(f"only one component may play on the reference channels, got {', '.join(playing)}")
@@ -83,14 +83,17 @@ def run_with_components(
     output = np.zeros((hops * hop, len(pipeline.outputs)), np.float32)
     followed = {name: np.zeros((2, hops * hop), np.float32) for name in parts}
     shadows = {name: _Shadow(pipeline) for name in parts}
-    calibration, nothing = pipeline.calibration[:, None], np.zeros((len(pipeline.mic_channels), hop), np.float32)
+    calibration, nothing = (
+        pipeline.front.calibration[:, None],
+        np.zeros((len(pipeline.front.mic_channels), hop), np.float32),
+    )
     for i in range(hops):
         now = slice(i * hop, (i + 1) * hop)
         pipeline.process(mixture[now], output[now])
         weights, gain = pipeline.weights, pipeline.applied_gain
         taken = nothing
         if playing:
-            taken = mixture[now][:, pipeline.mic_channels].T * calibration - pipeline.microphones
+            taken = mixture[now][:, pipeline.front.mic_channels].T * calibration - pipeline.front.newest
         for name, shadow in shadows.items():
             followed[name][:, now] = shadow.step(parts[name][now], taken if name in playing else nothing, weights, gain)
         if on_hop is not None:

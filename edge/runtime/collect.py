@@ -48,7 +48,7 @@ class SnapshotMaker:
 
         chain, source, sink, clock = loop.chain, loop.source, loop.sink, loop.clock
         pipeline = chain.pipeline
-        talker, echo = pipeline.localizer, pipeline.echo
+        talker, echo = pipeline.spatial.localizer, pipeline.front.canceller
         hop_ms = percentiles_ms(durations.sum(axis=1))
         stages = {name: percentiles_ms(durations[:, i]) for i, name in enumerate(clock.stage_names)}
         ms_per_frame = 1000.0 / pipeline.rate_hz
@@ -78,7 +78,7 @@ class SnapshotMaker:
             reopens=source.reopens,
             azimuth_deg=pipeline.azimuth_deg,
             elevation_deg=pipeline.elevation_deg,
-            steering="track" if pipeline.tracking else "fixed",
+            steering="track" if pipeline.spatial.tracking else "fixed",
             doa_azimuth_deg=talker.azimuth_deg if talker else None,
             doa_confidence=talker.confidence if talker else None,
             doa_age_s=talker.age_s if talker else None,
@@ -93,9 +93,9 @@ class SnapshotMaker:
             echo_erle_db=echo.erle_db if echo else None,
             echo_delay_ms=echo.delay_ms if echo else None,
             network_resets=chain.network_resets,
-            microphones_out=left_out(pipeline.health, pipeline.order),
-            channel_order=order_state(pipeline.order),
-            wind_dbfs=pipeline.wind_dbfs,
+            microphones_out=left_out(pipeline.front.health, pipeline.front.order),
+            channel_order=order_state(pipeline.front.order),
+            wind_dbfs=pipeline.spatial.wind.level_dbfs,
             clock_drift_ppm=getattr(sink, "drift_ppm", None),
             temperature_c=self._sensors.temperature_c(),
             throttled=self._sensors.throttled(),

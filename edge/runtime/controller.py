@@ -132,7 +132,7 @@ class LiveController:
         if track:
             if azimuth_deg is not None or elevation_deg is not None:
                 raise UsageError("look: track together with a direction; expected one of them")
-            if pipeline.localizer is None:
+            if pipeline.spatial.localizer is None:
                 raise UsageError("look: microphones on one upright line hear no azimuth, so there is nothing to track")
             beamformer = dataclasses.replace(config.beamformer, steering="track")
             self.config = dataclasses.replace(config, beamformer=beamformer)
@@ -162,7 +162,7 @@ class LiveController:
         self._loop.at_next_hop(lambda: pipeline.set_bypass(enabled))
 
     def _echo(self, enabled: bool) -> None:
-        canceller = self._chain.pipeline.echo
+        canceller = self._chain.pipeline.front.canceller
         if canceller is None:
             raise UsageError("echo: no channel has the role R in array.roles, so there is no playback to take off")
         self.config = dataclasses.replace(self.config, echo=dataclasses.replace(self.config.echo, enabled=enabled))
@@ -211,7 +211,7 @@ class LiveController:
             "mask": mask.kind,
             "gain_floor_db": mask.floor_db,
             "bypass": self._bypassed,
-            "echo": self.config.echo.enabled if self._chain.pipeline.echo else None,
+            "echo": self.config.echo.enabled if self._chain.pipeline.front.canceller else None,
         }
 
 

@@ -26,7 +26,7 @@ class HealthWatch:
         if pipeline is not self._pipeline:
             # after a reload another one watches, and finds within a second what is still wrong
             self._pipeline, self._out, self._findings = pipeline, {}, 0
-        monitor, order = pipeline.health, pipeline.order
+        monitor, order = pipeline.front.health, pipeline.front.order
         out = {entry["microphone"]: entry for entry in left_out(monitor, order)}
         left = len(monitor.active) - len(out)
         for m, entry in out.items():

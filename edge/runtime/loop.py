@@ -106,8 +106,8 @@ class AudioLoop:
         if self._incoming is not None:
             self.retired.append(self._incoming)
         incoming.take_rung(self.chain)
-        if incoming.pipeline.echo is not None:
-            incoming.pipeline.echo.take(self.chain.pipeline.echo)
+        if incoming.pipeline.front.canceller is not None:
+            incoming.pipeline.front.canceller.take(self.chain.pipeline.front.canceller)
         self._incoming, self._incoming_hops = incoming, 0
 
     def rotate_meters(self) -> None:
@@ -148,7 +148,7 @@ class AudioLoop:
             valid = got
             block[got:] = 0.0
             if losses != (losses := source.overruns + source.reopens):
-                self.chain.pipeline.note_gap()
+                self.chain.pipeline.front.order.note_gap()
             while self._changes:
                 self._changes.popleft()()
             self._process(block, out)

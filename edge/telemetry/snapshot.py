@@ -84,7 +84,7 @@ class Snapshot:
     channel_order: str = "as configured"
     """of the captured channels: 'as configured', or what was found and whether it is corrected"""
     wind_dbfs: float | None = None
-    """RMS of wind, knocks and rubbing at a microphone, recent second, in the bins they fill; None while there is none"""
+    """RMS of wind, knocks and rubbing at a microphone in the bins they fill, recent second; None without"""
     clock_drift_ppm: float | None = None
     """how much faster the playback clock runs than the capture clock; None without a clock lock or not known yet"""
     temperature_c: float | None = None

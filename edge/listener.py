@@ -1,0 +1,43 @@
+"""A second pair of ears for the search of the talker: the network at one microphone, whatever the beam does."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.mask.base import MaskEstimator
+
+F32 = NDArray[np.float32]
+
+
+class Listener:
+    """Speech presence at a single microphone.
+
+    A beam that looks into the wrong direction attenuates the talker; the network behind it then misses him, he is
+    learnt as noise, and the beam shuts him out for good. What the same network hears at a microphone breaks that
+    circle: it tells where to look for him, and what not to learn as noise.
+
+    estimator: one of its own, not that of the beam. bins: of the spectra. Allocates nothing per hop.
+    """
+
+    def __init__(self, estimator: MaskEstimator, bins: int) -> None:
+        self._estimator = estimator
+        # scratch
+        self._spectrum: NDArray[np.complex64] = np.zeros(bins, np.complex64)
+        self._gain: F32 = np.zeros(bins, np.float32)
+        self._either: F32 = np.zeros(bins, np.float32)
+
+    def hear(self, x_re: F32, x_im: F32) -> F32:
+        """Presence (bins,) in this very frame of the microphone, given as two parts (bins,)."""
+        self._spectrum.real[:] = x_re
+        self._spectrum.imag[:] = x_im
+        self._estimator.step(self._spectrum, self._gain)
+        return self._estimator.presence
+
+    def either(self, presence: F32) -> F32:
+        """The larger of what was heard and `presence` (bins,), bin by bin."""
+        return np.maximum(self._estimator.presence, presence, out=self._either)
+
+    def reset(self) -> None:
+        """Forget what was heard."""
+        self._estimator.reset()
