@@ -37,7 +37,8 @@ def watch_samples(block, channels, active, keep, reach, sane_max, levels, counts
     of clipped samples per hop; reach: samples by which one microphone may hear later than another.
     State: levels (3, channels): last sample, power of the newest samples without their mean, share of clipped samples;
     counts (4, channels): equal samples up to now, samples since the last run of equal ones, age of the anchor, its
-    returns; anchors (channels, n). Written: frozen (mics,): 0 moves, DEAD all zero, STUCK constant or the same samples again.
+    returns; anchors (channels, n).
+    Written: frozen (mics,): 0 moves, DEAD all zero, STUCK constant or the same samples again.
     Returns how many active microphones are frozen while most of the others hear something.
     """
     hop, captured = block.shape
