@@ -87,7 +87,11 @@ def measure(mixture: Mixture, snr_db: float, mask: str) -> dict[str, Errors]:
         "mask": {"kind": mask},
         "input": {"kind": "file", "path": "mixture.wav"},
         "output": {"kind": "null"},
-        "beamformer": {"azimuth_deg": mixture.azimuth_deg, "elevation_deg": mixture.elevation_deg},
+        "beamformer": {
+            "steering": "fixed",
+            "azimuth_deg": mixture.azimuth_deg,
+            "elevation_deg": mixture.elevation_deg,
+        },
     }
     if mics > 1:
         table["array"] = {"board": BOARD}

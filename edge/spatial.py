@@ -109,6 +109,14 @@ class Spatial:
         self.beamformer.set_look(azimuth_deg, elevation_deg)
         self.azimuth_deg, self.elevation_deg = azimuth_deg, elevation_deg
 
+    def take(self, other: Spatial) -> None:
+        """Go on with the talker that `other` follows, where both follow."""
+        if self.tracking and other.tracking and self.localizer is not None and other.localizer is not None:
+            self.localizer.take(other.localizer)
+            self._steer(self.localizer.steer_from(self.azimuth_deg), self.elevation_deg)
+            self.beamformer.reset()
+            self._settle()
+
     def set_active(self, active: NDArray[np.bool_]) -> None:
         """Use these microphones, bool (mics,); at least one. One that falls out is out at once, without a glide: what
         it gave is gone, and weights that counted on it let through what it cancelled. The frames overlap, which fades.

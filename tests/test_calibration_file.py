@@ -88,7 +88,7 @@ def test_delays_of_another_number_than_the_microphones_are_refused() -> None:
 def test_no_delay_costs_nothing() -> None:
     assert delay_turn((), PROFILES["assistant"]) is None
     assert delay_turn((0.0, 0.0), PROFILES["assistant"]) is None
-    assert np.all(make_pipeline().calibration_turn == 1.0)
+    assert np.all(make_pipeline().front.calibration_turn == 1.0)
 
 
 @pytest.mark.parametrize("profile", ["assistant", "hearing"])

@@ -211,7 +211,8 @@ def test_short_demo_without_a_broker_measures_what_came_out(tmp_path, monkeypatc
     assert soundfile.info(tmp_path / "out.wav").channels == 2
     if not live.summary.deadline_misses:  # else a machine as busy as that may have fallen back for a while
         assert summary["live_equals_offline"]
-    assert summary["latency_ms"]["measured"] == summary["latency_ms"]["algorithmic"] == 16.0
+    assert summary["latency_ms"]["algorithmic"] == 16.0
+    assert abs(summary["latency_ms"]["measured"] - 16.0) < 0.1  # the beam is not the microphone it is compared with
     assert summary["gain"]["snr_db"] > 3.0
     assert summary["scores"]["asr"]["snr_db"] > summary["scores"]["noisy"]["snr_db"] + 1.0
     json.dumps(summary, allow_nan=False)

@@ -34,7 +34,7 @@ def _captured(seed=1, seconds=6.0):
 
 def test_the_stage_is_there_only_with_a_reference():
     assert "echo" not in [name for name, _ in make_pipeline().stages]
-    assert make_pipeline().echo is None
+    assert make_pipeline().front.canceller is None
     names = [name for name, _ in make_pipeline(roles="MMMMR").stages]
     assert names[:3] == ["condition", "echo", "analyze"]
     pipeline = make_pipeline(roles="MMMMR", echo=EchoConfig(enabled=False))

@@ -98,7 +98,7 @@ def test_an_overrun_starts_a_comparison_of_the_channels(monkeypatch):
     chain = Chain(live_config(array__positions_m=[list(p) for p in SQUARE]))
     loop = AudioLoop(LossySource(scene(seconds=2.0)), ArraySink(), chain)
     noted = []
-    monkeypatch.setattr(chain.pipeline, "note_gap", lambda: noted.append(loop.clock.hops))
+    monkeypatch.setattr(chain.pipeline.front.order, "note_gap", lambda: noted.append(loop.clock.hops))
     loop.run()
     assert noted == [100]
 

@@ -80,7 +80,7 @@ def test_without_a_beamformer_or_an_azimuth_nothing_is_sought():
     follow(pipeline, MIX[:32000])
     assert pipeline.spatial.localizer.azimuth_deg is None
     upright = make_pipeline(((0.0, 0.0, 0.0), (0.0, 0.0, 0.05)), "delay_sum", "wiener", steering="track")
-    assert upright.localizer is None
-    assert not upright.tracking
+    assert upright.spatial.localizer is None
+    assert not upright.spatial.tracking
     upright.set_tracking(True)
-    assert not upright.tracking
+    assert not upright.spatial.tracking

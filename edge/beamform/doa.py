@@ -22,7 +22,7 @@ F32 = NDArray[np.float32]
 GRID_STEP_DEG = 5.0
 ESTIMATE_EVERY_S = 0.1
 """one scan of the grid, spread evenly over the hops in this time"""
-SPEECH_MEMORY_S = 0.3
+SPEECH_MEMORY_S = 0.1
 NOISE_MEMORY_S = 1.5
 LOWEST_HZ, HIGHEST_HZ = 300.0, 6500.0
 MAX_PAIRS = 28

@@ -68,6 +68,11 @@ class Localizer:
             return azimuth_deg
         return talker_deg if _apart_deg(talker_deg, azimuth_deg) > STEER_STEP_DEG else azimuth_deg
 
+    def take(self, other: Localizer) -> None:
+        """Go on with the talker that `other` has found, if it looks at the same directions."""
+        if np.array_equal(self._grid.azimuth_deg, other._grid.azimuth_deg):
+            self._tracker.take(other._tracker)
+
     def reset(self) -> None:
         """Forget everybody."""
         self._power.reset()

@@ -17,7 +17,7 @@ SHARPNESS = 100.0
 weak speech counts for more than its share, and long strong speech, whose estimates repeat each other, for less"""
 SPREAD = 0.25
 """share of the belief that moves to each neighbour of the grid between two estimates: someone walks"""
-JUMP = 0.0005
+JUMP = 0.001
 """share of the belief that goes anywhere: someone else speaks"""
 NEAR_DEG = 12.5
 """belief this near to a direction counts for it"""
@@ -91,6 +91,11 @@ class DirectionTracker:
             if curvature < -1e-9:
                 azimuth_deg += self._step_deg * min(max(0.5 * (before - after) / curvature, -0.5), 0.5)
         return (azimuth_deg + 180.0) % 360.0 - 180.0
+
+    def take(self, other: DirectionTracker) -> None:
+        """Go on with what `other`, on the same grid, knows."""
+        np.copyto(self._belief, other._belief)
+        self.azimuth_deg, self.confidence, self.age_estimates = other.azimuth_deg, other.confidence, other.age_estimates
 
     def reset(self) -> None:
         """Know nothing."""

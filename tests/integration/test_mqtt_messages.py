@@ -170,8 +170,9 @@ def test_home_assistant_finds_the_device(run):
     run.telemetry(broker.config(home_assistant=True))
     observer = run.observer(broker.port, topic="homeassistant/#")
     topic = "homeassistant/number/edge_test/azimuth/config"
-    wait_until(lambda: len(observer.messages) == 9, what="all nine entities")
+    entities = 13
+    wait_until(lambda: len(observer.messages) == entities, what="all entities")
     assert observer.on(topic)[0]["command_topic"] == "edge/test/command/look"
     late = run.observer(broker.port, topic="homeassistant/#")
-    wait_until(lambda: len(late.messages) == 9, what="all nine entities, retained")
+    wait_until(lambda: len(late.messages) == entities, what="all entities, retained")
     assert late.retained(topic) == observer.on(topic)

@@ -93,7 +93,7 @@ def test_a_life_with_commands_an_outage_and_an_end(tmp_path, broker, daemon):
     assert [line for line in err.splitlines() if line.endswith("(by MQTT)")] == [
         "edge: look direction azimuth 60 degrees, elevation 0 degrees (by MQTT)",
         "edge: mask bypass (by MQTT)",
-        "edge: configuration reloaded: beamformer.azimuth_deg, mask.kind changed (by MQTT)",
+        "edge: configuration reloaded: beamformer.steering, beamformer.azimuth_deg, mask.kind changed (by MQTT)",
     ]
     assert json.loads(out)["reason"] == "SIGTERM"
     back.wait_for("edge/array/status", lambda p: p["state"] == "offline")
