@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from benchmarks.array.angles import azimuth_error_deg
 from benchmarks.array.scenes import Scene
-from edge.geometry import ArrayGeometry, unit_vector
 from edge.quality import metrics
 
 F32 = NDArray[np.float32]
@@ -45,25 +45,6 @@ def score(scene: Scene, made: Beamformed) -> dict[str, float]:
         "si_sdr_early_db": float(metrics.si_sdr_db(early, output)),
         "si_sdr_direct_db": float(metrics.si_sdr_db(direct, output)),
     }
-
-
-def _from_axis_deg(geometry: ArrayGeometry, azimuth_deg: F64, elevation_deg: float) -> F64:
-    """Angle to the line of a linear array."""
-    towards = np.array([unit_vector(float(a), elevation_deg) for a in azimuth_deg.ravel()])
-    return np.degrees(np.arccos(np.clip(towards @ geometry.axis, -1.0, 1.0))).reshape(azimuth_deg.shape)
-
-
-def azimuth_error_deg(
-    geometry: ArrayGeometry, true_deg: ArrayLike, found_deg: ArrayLike, true_elevation_deg: float = 0.0
-) -> F64:
-    """Absolute difference of azimuths in degrees; for a line the difference of the angles to it, all it can know.
-
-    The found direction is taken at elevation 0, where the pipeline looks for it.
-    """
-    true, found = np.broadcast_arrays(np.asarray(true_deg, np.float64), np.asarray(found_deg, np.float64))
-    if geometry.is_linear:
-        return np.abs(_from_axis_deg(geometry, true, true_elevation_deg) - _from_axis_deg(geometry, found, 0.0))
-    return np.abs((found - true + 180.0) % 360.0 - 180.0)
 
 
 def speaking(scene: Scene, hop_samples: int, hops: int) -> NDArray[np.bool_]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from benchmarks.array.metrics import Beamformed
 from benchmarks.array.scenes import Scene
 from benchmarks.mixtures import RATE_HZ
-from edge.geometry import SPEED_OF_SOUND_M_S, ArrayGeometry
+from edge.geometry import ArrayGeometry
 
 C128 = NDArray[np.complex128]
 F64 = NDArray[np.float64]
@@ -79,10 +79,8 @@ def relative_transfer_functions(speech_covariance: C128, reference: int) -> C128
 
 
 def diffuse_covariance(geometry: ArrayGeometry) -> C128:
-    """sinc(2 f d / c): (bins, mics, mics)."""
-    p = geometry.positions_m
-    distance_m = np.linalg.norm(p[:, None] - p[None], axis=-1)
-    return np.sinc(2.0 * FREQUENCIES_HZ[:, None, None] * distance_m / SPEED_OF_SOUND_M_S).astype(np.complex128)
+    """Coherence of a spherically isotropic field: (bins, mics, mics)."""
+    return np.moveaxis(geometry.diffuse_coherence(FREQUENCIES_HZ), -1, 0).astype(np.complex128)
 
 
 def _alive(scene: Scene, frames: int) -> list[tuple[slice, list[int]]]:

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.array import rooms
+from benchmarks.array.angles import azimuth_error_deg
 from benchmarks.array.specs import ARRAYS_M, SceneSpec, standard_specs
 from benchmarks.mixtures import DEFAULT_DATA, RATE_HZ, continuous_speech, load_mono, looped, talkers
 from edge.geometry import ArrayGeometry, unit_vector
@@ -113,20 +114,12 @@ def _walk_angle(spec: SceneSpec, samples: int, lead: int) -> F64:
     return np.interp(t, corners_s, [0.0, 0.0, spec.walk_deg, spec.walk_deg, 0.0])
 
 
-def _apart_deg(a_deg: float, b_deg: float, geometry: ArrayGeometry) -> float:
-    """Angle between two azimuths as this array can tell them apart (on a line: that between their cones)."""
-    if geometry.is_linear:
-        a, b = (np.degrees(np.arccos(unit_vector(x) @ geometry.axis)) for x in (a_deg, b_deg))
-        return float(abs(a - b))
-    return abs((a_deg - b_deg + 180.0) % 360.0 - 180.0)
-
-
 def _draw_directions(spec: SceneSpec, geometry: ArrayGeometry, rng: np.random.Generator) -> tuple[float, float]:
     """Azimuths of talker (start of the walk) and noise, the noise at least 45 degrees from all of the walk."""
     path = np.linspace(0.0, spec.walk_deg, 7)
     for _ in range(1000):
         talker, noise = rng.uniform(-180.0, 180.0, 2)
-        if min(_apart_deg(talker + p, noise, geometry) for p in path) >= 45.0:
+        if azimuth_error_deg(geometry, talker + path, noise).min() >= 45.0:
             return float(talker), float(noise)
     raise ValueError(f"{spec.name}: no room for a noise beside a walk of {spec.walk_deg} degrees")
 
@@ -142,7 +135,7 @@ def render(spec: SceneSpec, sounds: Sounds) -> Scene:
     geometry = ArrayGeometry(ARRAYS_M[spec.array])
     mics = geometry.mics
     lead, samples = round(spec.lead_s * RATE_HZ), sounds.diffuse.shape[1]
-    size_m = np.array([5.2, 6.0, 2.8]) + rng.uniform(-0.4, 0.4, 3) * [1.0, 1.0, 0.5]
+    size_m = np.array(spec.room_m) + rng.uniform(-0.4, 0.4, 3) * [1.0, 1.0, 0.5]
     centre_m = np.array([size_m[0] / 2, size_m[1] / 2, 1.0]) + rng.uniform(-0.2, 0.2, 3) * [1.0, 1.0, 0.5]
     talker_deg, noise_deg = _draw_directions(spec, geometry, rng)
     talker_up_deg, noise_up_deg = rng.uniform(0.0, 15.0, 2)

@@ -33,6 +33,8 @@ class SceneSpec:
     sensor_db: float | None = 40.0
     """talker to white self-noise of each microphone: 30 to 40 dB is a usual MEMS microphone and a talker at 1.5 m"""
     distance_m: float = 1.5
+    room_m: tuple[float, float, float] = (5.2, 6.0, 2.8)
+    """mean size of the room; the seed changes it by up to 0.4, 0.4 and 0.2 m"""
     lead_s: float = 1.0
     """noise alone first"""
     speech_s: float = 7.0
