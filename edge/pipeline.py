@@ -58,8 +58,7 @@ class Pipeline:
         self._estimator = estimator or make_estimator(config.mask.kind, config.mask, self.profile)
         self._listener: Listener | None = None
         """only where there is a beam to be steered by a network"""
-        if self.spatial.localizer is not None and config.beamformer.kind != "none" and config.mask.kind == "network":
-            self._listener = Listener(make_estimator("network", config.mask, self.profile), self.profile.bins)
+        self._make_listener()
         self._level = LevelControl(config.post, self.profile, self._stft.power_scale)
         self._limiter = Limiter(config.post, self.profile, len(self.outputs))
         self.snr = SnrEstimator(self.profile)
@@ -71,12 +70,12 @@ class Pipeline:
         self._unit = np.float32(1.0)
         self._heard = 0
         """the first microphone in use"""
-        self._gate = self._estimator.presence
-        """(bins,) presence that decides what the beamformer learns"""
+        self._heard_presence = self._gate = self._estimator.presence
+        """(bins,) presence that the talker is sought by, and that decides what the beamformer learns"""
         # scratch
         bins = self.profile.bins
         self._out: F32 = np.zeros((self.hop_samples, len(self.outputs)), np.float32)
-        self._listen: NDArray[np.complex64] = np.zeros(bins, np.complex64)
+        self._masked: NDArray[np.complex64] = np.zeros(bins, np.complex64)
         self._gain: F32 = np.ones(bins, np.float32)
 
         self.set_gain_floor_db(config.mask.floor_db)
@@ -91,6 +90,7 @@ class Pipeline:
         self.front.analyze()
         self._health()
         self._wind()
+        self._listen()
         self._localize()
         self._beamform()
         self._mask()
@@ -112,6 +112,7 @@ class Pipeline:
             ("analyze", self.front.analyze),
             ("health", self._health),
             ("wind", self._wind),
+            ("listen", self._listen),
             ("localize", self._localize),
             ("beamform", self._beamform),
             ("mask", self._mask),
@@ -136,26 +137,31 @@ class Pipeline:
         front = self.front
         self.spatial.wind.update(front.spectrum_re, front.spectrum_im, front.active)
 
+    def _listen(self) -> None:
+        presence = self._estimator.presence
+        self._heard_presence = self._gate = presence
+        if self._listener is not None and self.mask_kind == "network" and self.spatial.beamformer.kind != "none":
+            front, heard = self.front, self._heard
+            self._heard_presence = self._listener.hear(front.spectrum_re[heard], front.spectrum_im[heard])
+            self._gate = self._listener.either(presence)
+
     def _localize(self) -> None:
-        front, spatial = self.front, self.spatial
-        if self._listener is not None and spatial.tracking and self.mask_kind == "network":
-            presence = self._listener.hear(front.spectrum_re[self._heard], front.spectrum_im[self._heard])
-            self._gate = self._listener.either(self._estimator.presence)
-        else:
-            presence = self._gate = self._estimator.presence
-        spatial.localize(presence, front.active)
+        self.spatial.localize(self._heard_presence, self.front.active)
 
     def _health(self) -> None:
         front = self.front
         front.watch()
+        if front.order.changed or front.health.changed:
+            self._use(front.active)
         if front.order.changed:
             self.spatial.reset()
-        if front.health.changed:
-            self._use(front.active)
 
     def _use(self, active: NDArray[np.bool_]) -> None:
         self.spatial.set_active(active)
-        self._heard = int(active.argmax())
+        heard = int(active.argmax())
+        if heard != self._heard and self._listener is not None:
+            self._listener.reset()
+        self._heard = heard
 
     def _beamform(self) -> None:
         front = self.front
@@ -171,10 +177,10 @@ class Pipeline:
         front, beam, snr = self.front, self.spatial.beam, self.snr
         snr.update(front.spectrum_re[self._heard], front.spectrum_im[self._heard], beam, ratio, floor)
         level = self._unit if self.bypass else self._level.update(snr.frame_power, snr.frame_speech_power)
-        gains.apply_gain(beam, self._gain, floor, level, self._listen)
+        gains.apply_gain(beam, self._gain, floor, level, self._masked)
 
     def _synthesize(self) -> None:
-        self._stft.synthesize(self._listen, self.spatial.beam)
+        self._stft.synthesize(self._masked, self.spatial.beam)
         self._limiter.apply(self._stft.signals, self._output_order, self._out, self.meters)
 
     # ---- what may change between two hops ----
@@ -249,6 +255,13 @@ class Pipeline:
         self._estimator = estimator
         self.mask_kind = kind
         self.snr.trusted = kind == "network"
+        self._make_listener()
+
+    def _make_listener(self) -> None:
+        """One for the network in force, where there is a beam to steer."""
+        twin = getattr(self._estimator, "twin", None)  # only networks have one
+        if self.spatial.localizer is not None and twin is not None:
+            self._listener = Listener(twin(), self.profile.bins)
 
     def set_beamformer(self, beamformer: str | Beamformer) -> None:
         """Change the beamformer, by kind or one from `make_beamformer`; the weights glide over to it."""
@@ -259,8 +272,8 @@ class Pipeline:
     def reset(self) -> None:
         """Forget all signal state; settings and counters since start stay."""
         self.front.reset()
-        self.spatial.reset()
         self._use(self.front.active)
+        self.spatial.reset()
         self._estimator.reset()
         if self._listener is not None:
             self._listener.reset()

@@ -64,8 +64,7 @@ class Spatial:
         # result
         self.beam: NDArray[np.complex64] = np.zeros(profile.bins, np.complex64)
 
-        self._steer(self.azimuth_deg, self.elevation_deg)
-        self._settle()
+        self._begin()
 
     def make(self, kind: str) -> Beamformer:
         """Beamformer of `kind` for this array, nothing learnt yet; touches no state, so any thread may make one."""
@@ -113,9 +112,8 @@ class Spatial:
         """Go on with the talker that `other` follows, where both follow."""
         if self.tracking and other.tracking and self.localizer is not None and other.localizer is not None:
             self.localizer.take(other.localizer)
-            self._steer(self.localizer.steer_from(self.azimuth_deg), self.elevation_deg)
-            self.beamformer.reset()
-            self._settle()
+            self.azimuth_deg = self.localizer.steer_from(self.azimuth_deg)
+            self._begin()
 
     def set_active(self, active: NDArray[np.bool_]) -> None:
         """Use these microphones, bool (mics,); at least one. One that falls out is out at once, without a glide: what
@@ -136,13 +134,17 @@ class Spatial:
 
     def reset(self) -> None:
         """Forget what was learnt, the talker too; a direction that was set stays, a tracked one starts again."""
-        self.beamformer.reset()
         self.wind.reset()
         if self.localizer is not None:
             self.localizer.reset()
         if self.tracking:
             self.azimuth_deg, self.elevation_deg = self._config.azimuth_deg, self._config.elevation_deg
+        self._begin()
+
+    def _begin(self) -> None:
+        """Look where the look is, with nothing learnt and no glide."""
         self._steer(self.azimuth_deg, self.elevation_deg)
+        self.beamformer.reset()
         self._settle()
 
     @property

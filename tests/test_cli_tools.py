@@ -15,7 +15,7 @@ from edge.cli.main import main
 from edge.diagnosis import Finding
 from edge.runtime.kernels import load_kernels
 
-STAGES = {"condition", "analyze", "health", "wind", "localize", "beamform", "mask", "post", "synthesize"}
+STAGES = {"condition", "analyze", "health", "wind", "listen", "localize", "beamform", "mask", "post", "synthesize"}
 COST = {"p50", "p95", "p99", "p99_9", "max"}
 
 

@@ -1,10 +1,19 @@
 """What mvdr learns, against slow numpy: covariances of noise and speech, the talker's transfer function."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
+from signal_path import SQUARE
 from test_kernels_beam import BINS, F32, pack, random_hermitian, unpack
 
+from edge.beamform.base import Steering
+from edge.beamform.mvdr import Mvdr
+from edge.config.schema import BeamformerConfig
+from edge.geometry import ArrayGeometry
 from edge.kernels import covariance, rtf
+
+FREQUENCIES_HZ = np.arange(BINS) * 250.0
 
 
 class Learnt:
@@ -56,7 +65,7 @@ def test_covariances_follow_the_reference_recursion_and_stay_positive_definite()
         seen += absent
         noise = noise + (np.maximum(noise_rate, 1.0 / seen) * absent)[:, None, None] * (outer - noise)
         heard = heard * (1.0 - present * speech_rate) + present
-        speech = speech + (present / np.maximum(heard, 1.0))[:, None, None] * (outer - speech)
+        speech = speech + (present / np.maximum(heard, 1e-6))[:, None, None] * (outer - speech)
     matrix = unpack(*learnt.noise, mics)
     np.testing.assert_allclose(matrix, noise, atol=3e-4)
     np.testing.assert_allclose(unpack(*learnt.speech, mics), speech, atol=3e-4)
@@ -194,3 +203,45 @@ def test_levels_of_microphones_are_matched_within_limits():
     active[2] = False
     rtf.match_levels(pack(noise)[0], active, 0, 2, 12, F32(0.05), F32(2.0), gain)
     assert gain[2] == 0.0
+
+
+def test_two_microphones_that_come_back_at_once_are_as_loud_as_those_in_use():
+    rng = np.random.default_rng(33)
+    beamformer = Mvdr(ArrayGeometry(SQUARE), FREQUENCIES_HZ, 0.008, BeamformerConfig())
+    everyone = np.ones(4, np.bool_)
+    beamformer.set_active(np.array([True, True, False, False]))
+    for _ in range(200):
+        x = noise_frame(rng, 4)
+        beamformer.update(np.ascontiguousarray(x.real, F32), np.ascontiguousarray(x.imag, F32), np.zeros(BINS, F32))
+    beamformer.set_active(everyone)
+    diagonal = beamformer._noise_re[[0, 2, 5, 9]]
+    np.testing.assert_allclose(diagonal[2:], np.broadcast_to(diagonal[:2].mean(axis=0), (2, BINS)), rtol=1e-4)
+
+
+def test_what_was_heard_fades_with_the_turn_in_any_direction_and_not_with_trembling():
+    beamformer = Mvdr(ArrayGeometry(SQUARE), FREQUENCIES_HZ, 0.008, BeamformerConfig())
+    for turn, kept in (((1.0, 0.0), 1.0), ((20.0, 0.0), np.exp(-1.0)), ((0.0, 60.0), np.exp(-3.0))):
+        beamformer.set_look(0.0, 0.0)
+        beamformer._evidence[1] = 100.0
+        beamformer.set_look(*turn)
+        np.testing.assert_allclose(beamformer._evidence[1], 100.0 * kept, rtol=1e-3)
+    beamformer.set_look(0.0, 0.0)
+    beamformer._evidence[1] = 100.0
+    for _ in range(40):
+        beamformer.set_look(1.5, 0.0)
+        beamformer.set_look(0.0, 0.0)
+    assert (beamformer._evidence[1] == 100.0).all()
+
+
+def test_a_turning_beam_allocates_no_arrays():
+    steering = Steering(ArrayGeometry(SQUARE), FREQUENCIES_HZ)
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        for azimuth_deg in range(50):
+            steering.set_look(float(azimuth_deg), 0.0)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak - before < 1000

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 from signal_path import SQUARE, make_pipeline
 
+from edge.config.schema import MaskConfig
 from edge.demo.bundled import load_scene
+from edge.geometry import ArrayGeometry
+from edge.mask.factory import make_estimator
 
 SCENE = load_scene()
 POSITIONS = tuple(tuple(position) for position in SCENE.facts["positions_m"])
@@ -58,12 +61,60 @@ def test_a_fixed_direction_stays_and_the_talker_is_told_all_the_same():
     assert (follow(pipeline, MIX[:1280]) == 5.0).all()
 
 
-def test_a_reset_starts_again_and_repeats_every_bit():
-    pipeline = make_pipeline(POSITIONS, "delay_sum", "network", steering="track", azimuth_deg=-100.0)
+@pytest.mark.parametrize("kind", ["delay_sum", "superdirective", "mvdr"])
+def test_a_reset_starts_again_and_repeats_every_bit(kind):
+    pipeline = make_pipeline(POSITIONS, kind, "network", steering="track", azimuth_deg=-100.0)
     first = follow(pipeline, MIX[: 5 * SCENE.rate_hz])
     pipeline.reset()
     assert pipeline.azimuth_deg == -100.0
     assert np.array_equal(follow(pipeline, MIX[: 5 * SCENE.rate_hz]), first)
+
+
+def test_a_reset_with_a_microphone_out_is_a_fresh_start():
+    pipeline = make_pipeline(SQUARE, "mvdr", "wiener", azimuth_deg=60.0)
+    fresh = pipeline.weights
+    noise = 0.01 * np.random.default_rng(1).standard_normal((16000, 4)).astype(np.float32)
+    noise[:, 2] = 0.0
+    follow(pipeline, noise)
+    assert not pipeline.front.active[2]
+    assert not pipeline.weights[2].any()
+    pipeline.reset()
+    assert pipeline.front.active.all()
+    np.testing.assert_array_equal(pipeline.weights, fresh)
+
+
+def test_the_first_weights_look_where_the_look_is():
+    pipeline = make_pipeline(SQUARE, "mvdr", "wiener", azimuth_deg=180.0)
+    beam = pipeline.beamformer
+    response = np.sum(pipeline.weights.conj() * (beam.look_re + 1j * beam.look_im), axis=0)
+    np.testing.assert_allclose(response, 1.0, atol=1e-3)
+    delays_s = ArrayGeometry(SQUARE).steering_delays_s(180.0, 0.0)
+    d = np.exp(-2j * np.pi * pipeline.frequencies_hz * (delays_s - delays_s[0])[:, None])
+    np.testing.assert_allclose(beam.look_re + 1j * beam.look_im, d, atol=1e-5)
+
+
+def test_the_listener_hears_a_talker_whom_the_beam_shuts_out():
+    """A beam stuck on a null towards the talker: only the microphone tells that he is there."""
+    pipeline = make_pipeline(POSITIONS, "delay_sum", "network", steering="track")
+    beam = pipeline.beamformer
+    beam.update = lambda *_: (beam.target_re.fill(0.0), beam.target_im.fill(0.0))  # the deepest null there is
+    heard = []
+    for start in range(0, 6 * SCENE.rate_hz, pipeline.hop_samples):
+        pipeline.process(MIX[start : start + pipeline.hop_samples], np.zeros((pipeline.hop_samples, 2), np.float32))
+        heard.append((pipeline.presence.mean(), pipeline._heard_presence.mean(), pipeline._gate.mean()))
+    beam_hears, microphone_hears, gate = np.max(heard, axis=0)
+    assert beam_hears < 0.15  # for a hop after each turn it hears him
+    assert microphone_hears > 0.2
+    assert gate >= microphone_hears
+    assert pipeline.spatial.localizer.azimuth_deg is not None
+
+
+def test_a_network_put_in_later_brings_its_listener():
+    pipeline = make_pipeline(POSITIONS, "mvdr", "wiener", steering="track")
+    assert pipeline._listener is None
+    pipeline.set_mask(make_estimator("network", MaskConfig(), pipeline.profile), "network")
+    assert pipeline._listener is not None
+    assert make_pipeline(mask="network", positions=((0.0, 0.0, 0.0),), beamformer="none")._listener is None
 
 
 def test_silence_and_garbage_turn_no_beam():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 import numpy as np
@@ -22,7 +23,8 @@ class Beamformer(Protocol):
     """(mics, bins) weights w of the output w^H x, zero at microphones left out"""
     look_re: F32
     look_im: F32
-    """(mics, bins) transfer function h that passes undistorted (w^H h = 1), relative to the first microphone in use"""
+    """(mics, bins) transfer function h that passes undistorted, w^H h = 1: in phase with the first microphone in use,
+    as loud as the mean of all"""
 
     def set_look(self, azimuth_deg: float, elevation_deg: float) -> None:
         """Steer to a far source in that direction."""
@@ -45,23 +47,29 @@ class Steering:
     """
 
     def __init__(self, geometry: ArrayGeometry, frequencies_hz: NDArray[np.float64]) -> None:
-        self._geometry = geometry
+        self._arrival_s = -(geometry.positions_m - geometry.centroid_m) / SPEED_OF_SOUND_M_S
         self._frequencies_hz = np.ascontiguousarray(frequencies_hz, dtype=np.float64)
         self._direction = (0.0, 0.0)
         self.active: NDArray[np.bool_] = np.ones(geometry.mics, np.bool_)
         self.reference = 0
+        self.unit: NDArray[np.float64] = np.zeros(3)
+        """points to where the look is"""
         shape = (geometry.mics, len(frequencies_hz))
         self.re: F32 = np.zeros(shape, np.float32)
         self.im: F32 = np.zeros(shape, np.float32)
+        # scratch
+        self._delays_s: NDArray[np.float64] = np.zeros(geometry.mics)
         self.set_look(0.0, 0.0)
 
     def set_look(self, azimuth_deg: float, elevation_deg: float) -> None:
+        """Steer to a far source in that direction; allocates no arrays, for a beam that follows somebody."""
         self._direction = (azimuth_deg, elevation_deg)
-        delays_s = self._geometry.steering_delays_s(azimuth_deg, elevation_deg)
-        delays_s = np.ascontiguousarray(delays_s - delays_s[self.reference], np.float64)
-        beam.steering(delays_s, self._frequencies_hz, self.re, self.im)
-        self.re[~self.active] = 0.0
-        self.im[~self.active] = 0.0
+        azimuth, elevation = math.radians(azimuth_deg), math.radians(elevation_deg)
+        self.unit[0] = math.cos(elevation) * math.cos(azimuth)
+        self.unit[1] = math.cos(elevation) * math.sin(azimuth)
+        self.unit[2] = math.sin(elevation)
+        np.dot(self._arrival_s, self.unit, out=self._delays_s)
+        beam.steering(self._delays_s, self.active, self.reference, self._frequencies_hz, self.re, self.im)
 
     def set_active(self, active: NDArray[np.bool_]) -> None:
         np.copyto(self.active, active)
@@ -71,9 +79,6 @@ class Steering:
 
 def diffuse_coherence(geometry: ArrayGeometry, frequencies_hz: NDArray[np.float64]) -> F32:
     """Coherence sinc(2 f d / c) of a spherically isotropic field for every microphone pair, packed (pairs, bins)."""
-    rows = []
-    for i in range(geometry.mics):
-        for j in range(i + 1):
-            distance_m = float(np.linalg.norm(geometry.positions_m[i] - geometry.positions_m[j]))
-            rows.append(np.sinc(2.0 * frequencies_hz * distance_m / SPEED_OF_SOUND_M_S))
+    matrix = geometry.diffuse_coherence(frequencies_hz)
+    rows = [matrix[i, j] for i in range(geometry.mics) for j in range(i + 1)]
     return np.ascontiguousarray(rows, dtype=np.float32)

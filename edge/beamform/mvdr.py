@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,11 +22,11 @@ POSITION_ERROR_M = 0.01
 """the same from where the microphones are"""
 CAUTION = np.float32(0.05)
 """how much of what may be wrong with the transfer function weights are made robust against; much keeps noise"""
-LEVEL_LOW_HZ, LEVEL_S, LEVEL_GAIN_MAX = 150.0, 0.3, np.float32(2.0)
+LEVEL_LOW_HZ, LEVEL_BINS_MIN, LEVEL_S, LEVEL_GAIN_MAX = 150.0, 4, 0.3, np.float32(2.0)
 """levels of the microphones are compared from here up to where the array is a quarter of a wavelength, with this time
 constant, and trusted up to 6 dB"""
-TURN_DEG = 20.0
-"""a turn by this much leaves a third of what was known of the talker"""
+TURN_DEG, STILL_DEG = 20.0, 2.0
+"""a turn by so much leaves a third of what was known of the talker; less than the second is no turn"""
 
 
 class Mvdr:
@@ -64,9 +66,11 @@ class Mvdr:
         spacing_hz = float(frequencies_hz[1])
         top_hz = SPEED_OF_SOUND_M_S / (4.0 * max(geometry.aperture_m, 1e-3))
         self._level_first = max(round(LEVEL_LOW_HZ / spacing_hz), 1)
-        self._level_end = min(max(round(top_hz / spacing_hz), self._level_first + 4), bins)
+        self._level_end = min(round(top_hz / spacing_hz), bins)
+        if self._level_end < self._level_first + LEVEL_BINS_MIN:
+            self._level_end = self._level_first  # too large an array: nothing to compare by
         # state
-        self._azimuth_deg = 0.0
+        self._heard_at: NDArray[np.float64] = self._steering.unit.copy()
         self._gain: F32 = np.ones(mics, np.float32)
         self._noise_re: F32 = np.zeros((pairs, bins), np.float32)
         self._noise_im: F32 = np.zeros((pairs, bins), np.float32)
@@ -92,20 +96,23 @@ class Mvdr:
         self.reset()
 
     def set_look(self, azimuth_deg: float, elevation_deg: float) -> None:
-        turn_deg = abs((azimuth_deg - self._azimuth_deg + 180.0) % 360.0 - 180.0)
-        self._evidence[1] *= np.float32(np.exp(-turn_deg / TURN_DEG))
-        self._azimuth_deg = azimuth_deg
         self._steering.set_look(azimuth_deg, elevation_deg)
+        cosine = float(np.dot(self._steering.unit, self._heard_at))
+        turn_deg = math.degrees(math.acos(min(max(cosine, -1.0), 1.0)))
+        if turn_deg > STILL_DEG:
+            self._evidence[1] *= np.float32(math.exp(-turn_deg / TURN_DEG))
+            np.copyto(self._heard_at, self._steering.unit)
 
     def set_active(self, active: NDArray[np.bool_]) -> None:
-        admitted = np.flatnonzero(active & ~self._active)
+        admitted, using = np.flatnonzero(active & ~self._active), active & self._active
         reference = self._steering.reference
         self._steering.set_active(active)
         covariances = self._noise_re, self._noise_im, self._speech_re, self._speech_im
         beam.leave_out(active, self._noise_re, self._noise_im)
         beam.leave_out(active, self._speech_re, self._speech_im)
         for mic in admitted:
-            covariance.admit(mic, active, *covariances)
+            using[mic] = True
+            covariance.admit(mic, using, *covariances)
         if len(admitted) or reference != self._steering.reference:
             self._evidence[1] = 0.0  # transfer functions are relative to the reference
         self._follow()

@@ -8,14 +8,18 @@ import numpy as np
 from edge.kernels.jit import kernel
 
 
-@kernel("void(float64[::1], float64[::1], float32[:, ::1], float32[:, ::1])")
-def steering(delays_s, frequencies_hz, d_re, d_im):
-    """Far-field steering vectors exp(-2 pi i f tau): delays (mics,), frequencies (bins,) into (mics, bins)."""
+@kernel("void(float64[::1], boolean[::1], int64, float64[::1], float32[:, ::1], float32[:, ::1])")
+def steering(delays_s, active, reference, frequencies_hz, d_re, d_im):
+    """Far-field steering vectors exp(-2 pi i f tau), tau relative to the reference microphone.
+
+    delays (mics,), frequencies (bins,) into (mics, bins); zero at microphones that are not active (mics,).
+    """
     for m in range(delays_s.shape[0]):
+        tau = delays_s[m] - delays_s[reference]
         for b in range(frequencies_hz.shape[0]):
-            phase = -2.0 * np.pi * frequencies_hz[b] * delays_s[m]
-            d_re[m, b] = np.cos(phase)
-            d_im[m, b] = np.sin(phase)
+            phase = -2.0 * np.pi * frequencies_hz[b] * tau
+            d_re[m, b] = np.cos(phase) if active[m] else 0.0
+            d_im[m, b] = np.sin(phase) if active[m] else 0.0
 
 
 @kernel(

@@ -71,7 +71,7 @@ def covariance_update(
         step[0, b] = max(noise_rate, np.float32(1.0) / evidence[0, b]) * absent
         present = presence[b] * presence[b]
         evidence[1, b] = evidence[1, b] * (np.float32(1.0) - present * speech_rate) + present
-        step[1, b] = present / max(evidence[1, b], np.float32(1.0))
+        step[1, b] = present / max(evidence[1, b], np.float32(1e-6))
     p = 0
     for i in range(mics):
         for j in range(i + 1):

@@ -46,10 +46,10 @@ def rtf_update(
     """Transfer function h (mics, bins) of the talker from covariances (pairs, bins) and last weights w (mics, bins).
 
     By covariance whitening (Markovich, Gannot and Cohen 2009): h is the principal eigenvector of Rs Rn^-1. As w is
-    proportional to Rn^-1 h, Rs w is one step of its power iteration. Rn was inverted with diagonal loading `load`
-    (bins,), so the same loading belongs into Rs, times the level a of noise in the frames with speech; a is read from
-    pairs of microphones blocked against h. The phase is that of d at the `reference` microphone, the magnitude that
-    of d over all microphones.
+    proportional to Rn^-1 h (where the bound on |w|^2 does not draw it to h), Rs w is one step of its power iteration.
+    Rn was inverted with diagonal loading `load` (bins,), so the same loading belongs into Rs, times the level a of
+    noise in the frames with speech; a is read from pairs of microphones blocked against h. The phase is that of d at
+    the `reference` microphone, the magnitude that of d over all microphones.
     The steering d (mics, bins) is the prior: its relative error has variance `spread` (bins,), the estimate has
     mics * (1/snr + 1/snr^2) / observations, and h is the mean of both weighted accordingly; trust (bins,) is the weight
     of the estimate. evidence (2, bins): weight of the frames in Rn and in Rs.
@@ -151,6 +151,8 @@ def rtf_update(
             else:  # also when there are no numbers
                 h_re[i, b] = d_re[i, b]
                 h_im[i, b] = d_im[i, b]
+            den_size = h_re[i, b] * h_re[i, b] + h_im[i, b] * h_im[i, b]
+            norm[b] = den_size if i == 0 else norm[b] + den_size
         p = i * (i + 1) // 2 + i
         for b in range(bins):
             block_s[b] += speech_re[p, b]
@@ -159,7 +161,13 @@ def rtf_update(
         snr = block_s[b] / (block_n[b] + np.float32(1e-25)) - np.float32(1.0)
         snr = min(max(snr, np.float32(SNR_EXPECTED)), np.float32(1e3))
         loading[b] = loading_min + caution * (np.float32(1.0) - trust[b]) * spread[b] * snr
+        # a mean of two directions is shorter than either; the output would be louder
+        norm[b] = np.sqrt(target[b] / max(norm[b], np.float32(1e-20)))
         loading[b] += np.float32(START_LOADING) / max(evidence[0, b], np.float32(1.0))
+    for i in range(mics):
+        for b in range(bins):
+            h_re[i, b] *= norm[b]
+            h_im[i, b] *= norm[b]
 
 
 @kernel("void(float32[:, ::1], boolean[::1], int64, int64, int64, float32, float32, float32[::1])")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import os
 from pathlib import Path
@@ -71,6 +72,11 @@ class NetworkMask:
         self._band, self._fraction, self._inverse_weight = layout.band, layout.fraction, layout.inverse_weight
         self._floor = np.float32(manifest.power_floor)
         self._mean, self._inverse_std = manifest.mean, manifest.inverse_std
+        self._allocate()
+        self._warm_up()
+
+    def _allocate(self) -> None:
+        manifest, layout = self.manifest, self.manifest.layout
         self.resets = 0
         # scratch
         self._features = np.zeros((1, 1, layout.bands), np.float32)
@@ -83,7 +89,12 @@ class NetworkMask:
         self._turn = 0
         self._countdown = 0
         self.presence: NDArray[np.float32] = np.zeros(layout.bins, np.float32)
-        self._warm_up()
+
+    def twin(self) -> NetworkMask:
+        """Another one of the same network with a state of its own. Quick: the session is shared, no file is read."""
+        other = copy.copy(self)
+        other._allocate()
+        return other
 
     def _bind(self, before: list[NDArray[np.float32]], after: list[NDArray[np.float32]]) -> Any:
         binding = self._session.io_binding()
