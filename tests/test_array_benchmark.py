@@ -14,6 +14,7 @@ from benchmarks.array import metrics, musts, references, report, rooms, systems
 from benchmarks.array.angles import azimuth_error_deg
 from benchmarks.array.candidates import CANDIDATES, oracle_presence
 from benchmarks.array.candidates import run as run_candidate
+from benchmarks.array.held_out import held_out_specs
 from benchmarks.array.scenes import SceneSpec, Sounds, make_scene, render, standard_specs
 from edge.geometry import ArrayGeometry
 
@@ -241,10 +242,63 @@ def _rows(ours: float) -> list[dict[str, object]]:
 
 @pytest.mark.parametrize(("ours", "reached"), [(0.61, 7), (0.55, 5), (0.4, 0)])
 def test_musts_judge_as_written(ours: float, reached: int) -> None:
-    found = musts.check(_rows(ours), [], None)
-    assert len(found) == 7
-    assert sum(must.reached for must in found) == reached
+    found = musts.check(_rows(ours), [], 0.07)
+    assert len(found) == 8
+    assert sum(must.reached is True for must in found) == reached + 1
     assert musts.as_text(found).count("| NO |") == 7 - reached
+
+
+@pytest.mark.parametrize("undefined", [float("nan"), None])
+def test_a_scene_without_a_value_is_a_scene_short_of_it(undefined: float | None) -> None:
+    rows = _rows(0.61)
+    for row in rows:
+        if row["system"] == musts.OURS and row["family"] == "walk":
+            row["estoi"] = undefined
+    found = {must.what: must for must in musts.check(rows, [], None)}
+    for what in (
+        "walking, within 10 % of lead-in MVDR: estoi",
+        "every scene, at least delay-and-sum: estoi",
+        "every scene, at most 0.01 below mic 0: estoi",
+    ):
+        assert found[what].reached is False
+        assert "walk-1 undefined" in found[what].short
+    assert found["static, at least lead-in MVDR: estoi"].reached
+    assert "| NO | walking" in musts.as_text(list(found.values()))
+
+
+def test_means_are_over_scenes_that_both_have() -> None:
+    rows = [*_rows(0.61), *({**row, "scene": "static-2"} for row in _rows(0.7) if row["family"] == "static")]
+    for row in rows:
+        if row["scene"] == "static-2" and row["system"] == musts.LEAD_IN:
+            row["estoi"] = float("nan")
+    must = musts.check(rows, [], None)[0]
+    assert (must.ours, must.needed, must.scenes) == (pytest.approx(0.61), pytest.approx(0.6), 1)
+    assert must.reached
+    assert must.left_out == ["static-2"]
+    assert "nothing to compare with in 1: static-2" in musts.as_text([must])
+
+
+def test_a_cost_that_was_not_measured_is_said_to_be_so() -> None:
+    must = musts.check(_rows(0.7), [], None)[-1]
+    assert must.reached is None
+    assert "| not measured | listen, localize and beamform per hop, 4 microphones: ms | - | 0.080 |" in musts.as_text(
+        [must]
+    )
+
+
+def test_stronger_baseline_is_shown_and_no_must() -> None:
+    rows = _rows(0.61)
+    rows += [{**row, "system": musts.SHARPER, "snr_db": 0.65} for row in rows if row["system"] == musts.LEAD_IN]
+    found = musts.check(rows, [], 0.07)
+    assert all(must.reached for must in found if must.binding)
+    beside = {must.what: must.reached for must in found if not must.binding}
+    assert beside["static, at least lead-in MVDR with loading -30 dB: estoi"]
+    assert not beside["static, at least lead-in MVDR with loading -30 dB: snr_db"]
+    assert "| NO |" in musts.as_text(found).partition("Not musts")[2]
+
+
+def test_names_of_references_are_those_that_are_judged() -> None:
+    assert {musts.MIC, musts.DELAY_SUM, musts.LEAD_IN, musts.SHARPER} < set(references.REFERENCES)
 
 
 def test_direction_and_cost_have_their_limits() -> None:
@@ -252,7 +306,19 @@ def test_direction_and_cost_have_their_limits() -> None:
     reached = {must.what: must.reached for must in musts.check(_rows(0.7), directions, 0.07)}
     assert reached["direction, doa-snr5: median error in degrees"]
     assert not reached["direction, doa-snr0: median error in degrees"]
-    assert reached["update, solve and direction per hop, 4 microphones: ms"]
+    assert reached["listen, localize and beamform per hop, 4 microphones: ms"]
+    too_much = {must.what: must.reached for must in musts.check(_rows(0.7), directions, 0.09)}
+    assert too_much["listen, localize and beamform per hop, 4 microphones: ms"] is False
+
+
+def test_held_out_scenes_are_none_of_the_standard_ones() -> None:
+    standard, held_out = standard_specs(), held_out_specs()
+    assert len(held_out) == len({s.name for s in held_out}) == 24
+    assert not {s.seed for s in standard} & {s.seed for s in held_out}
+    assert not {s.name for s in standard} & {s.name for s in held_out}
+    assert {s.room_m for s in standard}.isdisjoint(s.room_m for s in held_out)
+    counts = {"peers": 6, "static": 9, "walk": 3, "dead": 2, "mismatch": 2, "position": 2}
+    assert {family: sum(s.family == family for s in held_out) for family in counts} == counts
 
 
 def test_report_counts_what_is_undefined(tmp_path) -> None:

@@ -1,6 +1,7 @@
 """Every beamformer in every scene: JSON, a Markdown table and a picture, and whether the project reaches what it must.
 
     python -m benchmarks.array [--quick]
+    python -m benchmarks.array --held-out
     python -m benchmarks.array --candidates [--quick]
 
 Scenes are rendered once and kept (--cache). Costs are taken at the end, with the scenes' processes gone.
@@ -21,6 +22,7 @@ from typing import Any
 from tqdm import tqdm
 
 from benchmarks.array import candidates, metrics, musts, report, systems
+from benchmarks.array.held_out import held_out_specs
 from benchmarks.array.references import REFERENCES
 from benchmarks.array.scenes import Scene, SceneSpec, default_cache, make_scene, standard_specs
 from benchmarks.mixtures import add_data_argument, skip_without
@@ -33,7 +35,8 @@ MONO = {"beamformer.kind": "none"}
 COST_MICS = (4, 6, 8, 16)
 COST_S = 30.0
 CANDIDATE_FAMILIES = ["peers", "static", "walk", "mismatch", "position"]
-SPATIAL_STAGES = ("localize", "beamform")
+SPATIAL_STAGES = ("listen", "localize", "beamform")
+"""what the array costs on top of one microphone, whichever of them the pipeline has"""
 
 
 def _row(scene: Scene, system: str, made: metrics.Beamformed) -> Row:
@@ -88,15 +91,17 @@ def run_scenes(job: Callable[[SceneSpec], Result], specs: Sequence[SceneSpec], p
 
 
 def costs() -> dict[str, Row]:
-    """Per hop and number of microphones, in ms: spatial stages alone (update, solve, direction, filtering) and all."""
+    """In ms per hop, by number of microphones: the SPATIAL_STAGES together, and the whole hop."""
     from edge.bench import measure as measure_hops
     from edge.bench import synthetic_config
 
     out = {}
     for mics in tqdm(COST_MICS, unit="array", leave=False, disable=None):
         found = measure_hops(synthetic_config(mics), COST_S)
-        spatial = [found["stage_ms"][name] for name in SPATIAL_STAGES if name in found["stage_ms"]]
+        names = [name for name in SPATIAL_STAGES if name in found["stage_ms"]]
+        spatial = [found["stage_ms"][name] for name in names]
         out[f"{mics} microphones"] = {
+            "spatial_stages": names,
             "spatial_p50_ms": round(sum(stage["p50"] for stage in spatial), 4),
             "spatial_p99_ms": round(sum(stage["p99"] for stage in spatial), 4),
             "hop_p50_ms": round(found["hop_ms"]["p50"], 4),
@@ -121,23 +126,29 @@ def main(arguments: list[str] | None = None) -> int:
     )
     add_data_argument(parser)
     parser.add_argument("--quick", action="store_true", help="about a quarter of the scenes")
-    parser.add_argument("--candidates", action="store_true", help="compare candidate beamformers instead")
+    other = parser.add_mutually_exclusive_group()
+    other.add_argument("--held-out", action="store_true", help="24 other scenes, never used for choosing anything")
+    other.add_argument("--candidates", action="store_true", help="compare candidate beamformers instead")
     parser.add_argument("--families", nargs="+", help="only these, for example static walk")
     parser.add_argument("--processes", type=int, default=2, help="scenes at a time (default: %(default)s)")
     parser.add_argument("--no-cost", action="store_true", help="leave out the timing, on a machine that is busy")
     parser.add_argument("--cache", type=Path, default=default_cache(), help="rendered scenes (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results (default: %(default)s)")
     a = parser.parse_args(arguments)
+    if a.held_out and a.quick:
+        parser.error("--held-out has no --quick")
     skip_without(a.data)
     families = a.families or (CANDIDATE_FAMILIES if a.candidates else [])
-    specs = [s for s in standard_specs(a.quick) if not families or s.family in families]
+    specs = [
+        s for s in (held_out_specs() if a.held_out else standard_specs(a.quick)) if not families or s.family in families
+    ]
     results = run_scenes(
         functools.partial(_job, data=a.data, cache=a.cache, with_candidates=a.candidates), specs, a.processes
     )
     rows = _plain([row for part, _ in results for row in part])
     directions = _plain([direction for _, direction in results if direction])
     summary = report.summarise(rows)
-    document: Row = {"machine": machine(), "quick": a.quick, "summary": summary}
+    document: Row = {"machine": machine(), "quick": a.quick, "held_out": a.held_out, "summary": summary}
     text = report.markdown(summary)
     if directions:
         cost = None if a.no_cost else costs()
@@ -147,7 +158,8 @@ def main(arguments: list[str] | None = None) -> int:
         if cost:
             text += "\n" + json.dumps(cost, indent=1) + "\n"
     document["rows"] = rows
-    name = ("array-candidates" if a.candidates else "array") + ("-quick" if a.quick else "")
+    name = "array-candidates" if a.candidates else "array-held-out" if a.held_out else "array"
+    name += "-quick" if a.quick else ""
     a.out.mkdir(parents=True, exist_ok=True)
     (a.out / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     (a.out / f"{name}.md").write_text(text, encoding="utf-8")

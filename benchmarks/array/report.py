@@ -85,6 +85,7 @@ def draw(path: Path, summary: Sequence[Row]) -> None:
         "delay-and-sum, told": (BEFORE, "s"),
         "superdirective, told": (BEFORE, "^"),
         "lead-in MVDR, told": (BEAM, "D"),
+        "lead-in MVDR, told, loading -30 dB": (BEAM, "d"),
         "ours, told nothing": (AFTER, "o"),
         "ours, told": (AFTER, "^"),
         "oracle MVDR": (INK, "*"),

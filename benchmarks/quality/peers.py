@@ -1,4 +1,4 @@
-"""Other enhancers that install from PyPI with their weights, each run hop by hop as it would run live.
+"""Other enhancers that install as Python packages with their weights, each run hop by hop as it would run live.
 
 `pip install --no-deps -r benchmarks/quality/peers.txt` brings them; none is needed, and those that are not installed
 are left out. Only the networks and native libraries inside the packages are used, so what the packages themselves

