@@ -11,7 +11,7 @@ import numpy as np
 OURS, TOLD = "ours, told nothing", "ours, told"
 LEAD_IN, DELAY_SUM, MIC = "lead-in MVDR, told", "delay-and-sum, told", "mic 0"
 SHARPER = "lead-in MVDR, told, loading -30 dB"
-"""the stronger baseline in output SNR; published numbers fit LEAD_IN, so that one decides and this is shown beside it"""
+"""the stronger baseline in output SNR; published numbers fit LEAD_IN, so that one decides, and this is shown"""
 STATIC = ("peers", "static", "doa")
 """families in which nothing moves and nothing is broken"""
 MEASURES = ("estoi", "snr_db")

@@ -18,7 +18,7 @@ class Controller(Protocol):
           bypass {"enabled": bool}        output = reference microphone, latency unchanged
           echo {"enabled": bool}          take playback off the microphones; refused without a reference channel
           mask {"kind": "network" | "wiener" | "spectral_subtraction" | "bypass"}
-          beamformer {"kind": "mvdr" | "delay_sum" | "none"}
+          beamformer {"kind": "mvdr" | "superdirective" | "delay_sum" | "none"}
           reset {}                        forget all adaptive state
           reload {}                       read the configuration file again
         Returns what is now in force, for the reply. Raises EdgeError with one sentence on anything unacceptable.
