@@ -195,3 +195,17 @@ def test_a_missing_device_is_exit_code_4(folder, capsys) -> None:
     (folder / "live.toml").write_text(ARRAY + '[input]\ndevice = "hw:CARD=nothing"\n', encoding="utf-8")
     assert main(["calibrate", "--config", "live.toml"]) == 4
     assert capsys.readouterr().err.startswith("edge: ")
+
+
+@pytest.mark.parametrize("step", ["chmod", "replace"])
+def test_a_file_that_cannot_be_written_leaves_nothing_behind(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], step: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    before = sorted(folder.iterdir())
+    monkeypatch.setattr(f"os.{step}", refuse)
+    assert main(["calibrate", "noise.wav", "--config", "edge.toml", "--out", "mics.toml"]) == 1
+    assert "mics.toml was not written (Operation not permitted)" in capsys.readouterr().err
+    assert sorted(folder.iterdir()) == before

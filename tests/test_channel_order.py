@@ -107,6 +107,17 @@ def test_alarm_only_where_so_configured():
         assert pipeline.front.mic_channels.tolist() == [0, 1, 2, 3]
 
 
+def test_channels_that_are_back_in_order_are_told_so():
+    x = np.concatenate([scene(seconds=8.0), np.zeros((8 * RATE_HZ, 2))], axis=1).astype(np.float32)
+    x[: 4 * RATE_HZ] = np.roll(x[: 4 * RATE_HZ], 1, axis=1)
+    config = Config(array=ArrayConfig(positions_m=SQUARE, roles="MMMMRR"), mask=MaskConfig(kind="bypass"))
+    pipeline = Pipeline(config, ArrayGeometry(SQUARE))
+    assert [entry[1] for entry in follow(pipeline, x)] == [SHIFT, NONE]
+    assert pipeline.front.mic_channels.tolist() == [0, 1, 2, 3]
+    assert order_sentence(pipeline.front.order) == "the order of the captured channels is as configured again"
+    assert order_state(pipeline.front.order) == "as configured"
+
+
 def one_side(positions, seconds=8.0, seed=4, azimuth_deg=65.0):
     """Somebody talks from one side in little noise."""
     rng = np.random.default_rng(seed)

@@ -110,3 +110,19 @@ def test_the_state_of_the_microphones_fits_the_schema():
     )
     payload = telemetry_payload(make_snapshot(microphones_out=entries, channel_order="rotated, not certain"))
     Draft202012Validator(load_schema("telemetry")).validate(payload)
+
+
+def test_a_reset_neither_gives_a_dead_microphone_back_nor_hides_it():
+    from edge.runtime.chain import Chain
+    from edge.runtime.health_watch import HealthWatch
+
+    chain = Chain(live_config(array__positions_m=[list(p) for p in SQUARE], mask__kind="bypass"))
+    pipeline, x = chain.pipeline, broken(scene(seconds=8.0, seed=2), 1, "zero", 0.0)
+    watch = HealthWatch(AudioLoop(ArraySource(x), ArraySink(), chain))
+    hop, out, told = pipeline.hop_samples, np.zeros((pipeline.hop_samples, 2), np.float32), []
+    for start in range(0, len(x) - hop + 1, hop):
+        if start // hop == 4 * RATE_HZ // hop:
+            pipeline.reset()
+        pipeline.process(x[start : start + hop].astype(np.float32), out)
+        told += [event.kind for event in watch.look()]
+    assert told == ["microphone_lost", "microphone_lost"]

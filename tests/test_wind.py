@@ -94,10 +94,12 @@ def test_tracking_and_incoherent_power_equal_numpy():
     np.testing.assert_allclose(cross, wanted_cross, rtol=1e-3, atol=1e-4)
     assert alive.tolist() == active.tolist()
 
-    kernels.incoherent(
-        power, cross, first, second, inverse_least, alive, reach, coherence, np.zeros((2, low), F32), noise
-    )
+    gain = np.array([1.0, 1.0, 1.5, 1.0], F32)
+    scratch = coherence, np.zeros((2, low), F32)
+    kernels.incoherent(power, cross, first, second, inverse_least, alive, reach, F32(0.1), gain, *scratch, noise)
     gamma = wanted_cross / np.sqrt(wanted_power[first] * wanted_power[second])
+    votes = np.zeros(3)
+    before = np.array([1.0, 1.0, 1.5])
     for b in range(low):
         near = slice(max(b - reach, 0), b + reach + 1)
         shared = np.clip(gamma[:, near].mean(axis=1) * inverse_least[:, b], 0, 1)
@@ -108,8 +110,12 @@ def test_tracking_and_incoherent_power_equal_numpy():
                 for p in range(6)
                 if m in (first[p], second[p]) and 3 not in (first[p], second[p]) and inverse_least[p, b]
             )
-            wanted = max(wanted_power[m, b] * (1 - best), wanted_power[m, b] - 6 * second_quietest)
+            louder = wanted_power[m, b] > before[m] * second_quietest
+            votes[m] += (1 if louder else -1) if best > 0.8 else 0
+            wanted = max(wanted_power[m, b] * (1 - best), wanted_power[m, b] - 6 * gain[m] * second_quietest)
             assert noise[m, b] == pytest.approx(wanted, rel=1e-3, abs=1e-4)
+    assert votes.any()
+    np.testing.assert_allclose(gain, [*np.maximum(before * (1 + 0.1 * votes / low), 1.0), 1.0], rtol=1e-5)
 
 
 def test_digital_zeros_do_not_count():
@@ -281,3 +287,33 @@ def test_reset_forgets_all():
     assert not wind.windy.any()
     follow(wind, stft, x, lambda hop: again.append(wind.noise.copy()))
     np.testing.assert_array_equal(first, again)
+
+
+@pytest.mark.parametrize("louder_db", [10.0, 12.0])
+def test_a_microphone_that_is_always_louder_is_no_wind(louder_db):
+    rng = np.random.default_rng(12)
+    wind, stft, geometry = make()
+    x = waves(rng, geometry, 5 * RATE, (10.0, 200.0)) + 1e-4 * rng.standard_normal((5 * RATE, 4))
+    x[:, 2] *= 10 ** (louder_db / 20)
+    t = np.arange(RATE // 5) / RATE
+    knock = 4 * RATE
+    x[knock : knock + len(t), 0] += 3.0 * np.sin(2 * np.pi * 120 * t) * np.exp(-t / 0.04)
+    seen = []
+    follow(wind, stft, x, lambda hop: seen.append((wind.corner_hz, wind.windy[3:6].max(), wind.level_dbfs)))
+    corners, windy, levels = zip(*seen, strict=True)
+    before = slice(2 * RATE // 128, knock // 128 - 1)
+    assert max(corners[before]) == 0.0
+    assert set(levels[: before.stop]) == {None}
+    assert min(windy[knock // 128 + 2 : knock // 128 + 8]) > 0.9  # a knock on another one is still seen
+
+
+def test_a_loud_event_near_one_microphone_is_not_learnt_as_its_level():
+    rng = np.random.default_rng(13)
+    wind, stft, geometry = make()
+    x = waves(rng, geometry, 2 * RATE, (30.0,), -50.0)
+    gone = slice(RATE, RATE + RATE // 10)
+    x[gone, 1] *= 100.0  # alike at all, so only its level gives it away
+    windy = []
+    follow(wind, stft, x, lambda hop: windy.append(wind.windy[3:20].mean()))
+    assert min(windy[RATE // 128 + 2 : gone.stop // 128]) > 0.9
+    assert max(windy[round(1.8 * RATE / 128) :]) < 0.1

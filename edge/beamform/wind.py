@@ -28,6 +28,8 @@ FLOOR_START_DBFS, FLOOR_MAX_DBFS = -60.0, -50.0
 """self-noise, white, that sensors are given credit for before it is measured, and at most"""
 RISE_DB_PER_S, FALL_S = 1.0, 1.0
 """how the measured self-noise follows"""
+GAIN_DB_PER_S = 30.0
+"""how fast it is learnt at most that one microphone is louder than the others in everything"""
 CALLED_WIND_HZ = 150.0
 """it is called wind when frames are windy up to here ..."""
 CALLED_WIND_S, BEGIN_SHARE, END_SHARE = 1.0, 0.3, 0.02
@@ -70,6 +72,7 @@ class Wind:
         self._reach = int(SMOOTH_HZ / float(frequencies_hz[1]))
         self._rate = np.float32(1.0 - math.exp(-hop_s / AVERAGE_S))
         self._rise = np.float32(10.0 ** (RISE_DB_PER_S * hop_s / 10.0))
+        self._gain_step = np.float32(10.0 ** (GAIN_DB_PER_S * hop_s / 10.0) - 1.0)
         self._fall = np.float32(1.0 - math.exp(-hop_s / FALL_S))
         window_power = float(np.sum(window.astype(np.float64) ** 2))
         self._floor_start = np.float32(window_power * 10.0 ** (FLOOR_START_DBFS / 10.0))
@@ -83,6 +86,7 @@ class Wind:
         self.power: F32 = np.zeros((mics, low), np.float32)
         self._cross: F32 = np.zeros((pairs, low), np.float32)
         self._floor: F32 = np.zeros(low, np.float32)
+        self._gain: F32 = np.ones(mics, np.float32)
         self._often = 0.0
         self._level = 0.0
         self._is_wind = False
@@ -111,6 +115,8 @@ class Wind:
             self._inverse_least,
             self._alive,
             self._reach,
+            self._gain_step,
+            self._gain,
             self._coherence,
             self._low_levels,
             self.noise,
@@ -143,7 +149,7 @@ class Wind:
     def bound(self, d_re: F32, d_im: F32, w_re: F32, w_im: F32) -> None:
         """Keep weights w (mics, bins) from passing more incoherent noise than needed; see `edge.kernels.wind.bound`.
 
-        d (mics, bins): what w looks at; w^H d stays 1.
+        d (mics, bins): what w looks at, with w^H d = 1 before and after.
         """
         wind.bound(self.power, self.noise, self._alive, np.float32(HIDDEN_SHARE), d_re, d_im, w_re, w_im)
 
@@ -152,6 +158,7 @@ class Wind:
         self.power[:] = 0.0
         self._cross[:] = 0.0
         self._floor[:] = self._floor_start
+        self._gain[:] = 1.0
         self.noise[:] = 0.0
         self.windy[:] = 0.0
         self._often = self._level = 0.0

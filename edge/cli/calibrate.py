@@ -216,12 +216,16 @@ def _write(path: Path, found: Measurement, source: str, seconds: float, referenc
             date=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         )
     )
+    temporary = ""
     try:
         with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as file:
+            temporary = file.name
             file.write(text)
-        os.chmod(file.name, 0o644)
-        os.replace(file.name, path)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
     except OSError as error:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
         raise EdgeError(f"{path} was not written ({error.strerror})") from error
 
 

@@ -71,7 +71,6 @@ class EchoFilter:
         self._noise_min = np.float32(SILENCE * hop)
         self._forget = np.float32(WANDER_PER_S * hop_s)
         self._profile = (10.0 ** (-PROFILE_DROP_DB / 10.0 * np.arange(partitions) / partitions)).astype(np.float32)
-        self._no_profile: F32 = np.zeros(0, np.float32)
         self._twiddles = fft.twiddles(2 * hop)
         self._ones: F32 = np.ones(2 * hop, np.float32)
         self._first_hop: F32 = np.concatenate([np.ones(hop, np.float32), np.zeros(hop, np.float32)])

@@ -87,6 +87,7 @@ class HealthMonitor:
         self._turn = 0
         # scratch
         self._phasor: F32 = np.zeros((2, mics, width), np.float32)
+        self.resets = 0
         self.reset()
 
     def update(self, block: F32, mic_channels: NDArray[np.int64], x_re: F32, x_im: F32) -> None:
@@ -153,7 +154,8 @@ class HealthMonitor:
         return bool((self.counts[0] >= self._silent_samples).all())
 
     def reset(self) -> None:
-        """Forget everything; all microphones are in use again."""
+        """Forget everything; all microphones are in use again. `resets` counts it."""
+        self.resets += 1
         self.active[:] = True
         self.changed = True
         self.reason[:] = 0

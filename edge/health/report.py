@@ -56,6 +56,8 @@ def order_details(order: ChannelOrder) -> dict[str, Any]:
 
 def order_sentence(order: ChannelOrder) -> str:
     """The last finding about the channels, for people."""
+    if order.finding == NONE:
+        return "the order of the captured channels is as configured again"
     if order.finding in (SHIFT, SHIFT_SUSPECTED):
         moved = f"the captured channels have moved on by {order.detail}"
         if order.corrected:

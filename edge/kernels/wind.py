@@ -11,8 +11,12 @@ from edge.kernels.jit import kernel
 # Keeps the averages of digital silence away from denormals; alike in powers and cross powers, so silence is coherent.
 TINY = 1e-18
 # A source in the room is about equally loud at all microphones of a small array; what is beyond this factor (8 dB, gain
-# errors included) over the second quietest of them happens at the microphone itself. The quietest may be dying.
+# errors included) over the second quietest of them happens at the microphone itself, unless it is always louder,
+# in sound that it shares too. The quietest may be dying.
 UNEVEN = 6.0
+# What a microphone shares this much of with its best partner tells how loud it is in sound; 40 dB apart are not learnt.
+SHARED = 0.8
+GAIN_MAX = 1e4
 # A microphone with less than this in all its bins gives digital zeros.
 DEAD = 1e-12
 
@@ -42,16 +46,18 @@ def track(x_re, x_im, active, first, second, rate, alive, power, cross):
 
 
 @kernel(
-    "void(float32[:, ::1], float32[:, ::1], int64[::1], int64[::1], float32[:, ::1], boolean[::1], int64,"
-    " float32[:, ::1], float32[:, ::1], float32[:, ::1])"
+    "void(float32[:, ::1], float32[:, ::1], int64[::1], int64[::1], float32[:, ::1], boolean[::1], int64, float32,"
+    " float32[::1], float32[:, ::1], float32[:, ::1], float32[:, ::1])"
 )
-def incoherent(power, cross, first, second, inverse_least, alive, reach, coherence, low_levels, noise):
+def incoherent(power, cross, first, second, inverse_least, alive, reach, step, gain, coherence, low_levels, noise):
     """Power at each microphone that no other microphone shares, noise (mics, low).
 
     inverse_least (pairs, low): 1 / the least real coherence that sound in a room can have between the two, 0 where
     that says nothing. Coherence is averaged over bins +-reach. What the best partner of a microphone shares with it is
-    sound, the rest is noise, and so is what is UNEVEN times louder than at the second quietest (noise of a sensor from
-    those beside it: Sleeman, van Wettum and Trampert, BSSA 2006). alive (mics,): those that count.
+    sound, the rest is noise, and so is what is UNEVEN * gain times louder than at the second quietest (noise of a
+    sensor from those beside it: Sleeman, van Wettum and Trampert, BSSA 2006). gain (mics,), from 1 up: how much louder
+    than the second quietest a microphone is in what it shares; it follows by the share `step` of itself per call at
+    most, so that a hot microphone is learnt and a knock is not. alive (mics,): those that count.
     Scratch: coherence (pairs, low), low_levels (2, low).
     """
     mics, low = power.shape
@@ -85,11 +91,18 @@ def incoherent(power, cross, first, second, inverse_least, alive, reach, coheren
             noise[i, b] = max(noise[i, b], shared)
             noise[j, b] = max(noise[j, b], shared)
     for m in range(mics):
+        if alive[m] and low > 0:
+            votes = 0
+            for b in range(low):
+                if noise[m, b] > np.float32(SHARED):
+                    votes += 1 if power[m, b] > gain[m] * low_levels[1, b] else -1
+            gain[m] *= np.float32(1.0) + step * np.float32(votes) / np.float32(low)
+            gain[m] = min(max(gain[m], np.float32(1.0)), np.float32(GAIN_MAX))
         for b in range(low):
             shared = noise[m, b] if noise[m, b] >= np.float32(0.0) else np.float32(1.0)  # no partner: not known
             own = power[m, b] * (np.float32(1.0) - shared)
             if alive[m]:
-                own = max(own, power[m, b] - np.float32(UNEVEN) * low_levels[1, b])
+                own = max(own, power[m, b] - np.float32(UNEVEN) * gain[m] * low_levels[1, b])
             noise[m, b] = own
 
 
@@ -98,7 +111,10 @@ def incoherent(power, cross, first, second, inverse_least, alive, reach, coheren
     " float32[:, ::1], float32[:, ::1])"
 )
 def bound(power, noise, alive, share, d_re, d_im, w_re, w_im):
-    """Draw the weights w towards those of least incoherent noise, as far as needed, in place; w^H d stays what it is.
+    """Draw the weights w towards those of least incoherent noise, as far as needed, in place; w^H d stays 1.
+
+    It is taken to be 1, which w0 = noise^-1 d / (d^H noise^-1 d) gives as well: where w is drawn all the way it becomes
+    1 whatever it was, half way the mean of both. A bin without anything to do is not touched.
 
     The incoherent noise in the output, sum |w|^2 noise, may be `share` of the sound at the microphone that has second
     least of it (which hides it), or else hardly more than the least that any weights with w^H d = 1 give: noise^-1 d,

@@ -18,6 +18,7 @@ class HealthWatch:
         self._pipeline = loop.chain.pipeline
         self._out: dict[int, dict[str, Any]] = {}
         self._findings = 0
+        self._resets = self._pipeline.front.health.resets
         self._silent = False
 
     def look(self) -> Iterator[Event]:
@@ -26,8 +27,12 @@ class HealthWatch:
         if pipeline is not self._pipeline:
             # after a reload another one watches, and finds within a second what is still wrong
             self._pipeline, self._out, self._findings = pipeline, {}, 0
+            self._resets = pipeline.front.health.resets
         monitor, order = pipeline.front.health, pipeline.front.order
         out = {entry["microphone"]: entry for entry in left_out(monitor, order)}
+        if monitor.resets != self._resets:
+            # all microphones are in use again without anything known: no regain, and what is still wrong is found again
+            self._resets, self._out = monitor.resets, {}
         left = len(monitor.active) - len(out)
         for m, entry in out.items():
             if self._out.get(m, {}).get("reason") != entry["reason"]:
