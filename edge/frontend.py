@@ -101,6 +101,8 @@ class FrontEnd:
             self.reference_channels[:] = self.order.references
             self.health.reset()
             self.order.reset()
+            if self.canceller is not None:
+                self.canceller.reset()
 
     @property
     def newest(self) -> F32:
