@@ -62,7 +62,7 @@ def reference(active, count, silent=()):
     w = (s / (sums[0] + 0.01) - n / (sums[2] + 0.01)) * evidence / speech
     on = np.array([active[i] and active[j] for i, j, _ in PAIRS])
     w[~on] = 0.0
-    w /= on.sum() * BINS
+    w /= PAIRS[on, 2].sum()
     for p, (_, _, limit) in enumerate(PAIRS):
         w[p, limit:] = 0.0
     return w, evidence.mean()

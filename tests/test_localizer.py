@@ -268,8 +268,8 @@ def test_direction_between_two_of_the_grid_is_refined():
 def test_weak_evidence_changes_nothing_and_one_glitch_does_not_either():
     grid = direction_grid(ArrayGeometry(SQUARE), 0.0)
     tracker = DirectionTracker(grid)
-    assert not tracker.update(scan(grid, 50.0), 0.5 * EVIDENCE_MIN)
-    assert not tracker.update(scan(grid, 50.0), math.nan)
+    for evidence in (0.5 * EVIDENCE_MIN, math.nan):
+        tracker.update(scan(grid, 50.0), evidence)
     assert tracker.azimuth_deg is None
     assert tracker.confidence == pytest.approx(5 / 72)
     for _ in range(10):

@@ -46,11 +46,11 @@ class DirectionTracker:
         self.age_estimates: int
         self.reset()
 
-    def update(self, power: NDArray[np.float32], evidence: float) -> bool:
-        """Take in one scan. Returns whether the direction in use may have changed."""
+    def update(self, power: NDArray[np.float32], evidence: float) -> None:
+        """Take in one scan."""
         self.age_estimates += 1
         if not evidence >= EVIDENCE_MIN:
-            return False
+            return
         belief = self._belief
         srp.bayes_step(power, SHARPNESS / math.sqrt(evidence), SPREAD, JUMP, self._grid.circular, belief, self._scratch)
         self.age_estimates = 0
@@ -61,11 +61,10 @@ class DirectionTracker:
             away = abs((azimuth_deg - self.azimuth_deg + 180.0) % 360.0 - 180.0)
             if away > 2.0 * NEAR_DEG and mass < JUMP_CONFIDENCE:
                 self.confidence = self._mass_near(self._index_of(self.azimuth_deg))
-                return False
+                return
         elif mass < JUMP_CONFIDENCE:
-            return False
+            return
         self.azimuth_deg, self.confidence = azimuth_deg, mass
-        return True
 
     def _mass_near(self, index: int) -> float:
         count = len(self._azimuth)

@@ -105,20 +105,22 @@ def whiten(active, pairs, per_frame, s_re, s_im, n_re, n_im, sums, scratch, w_re
 
     Evidence of a bin, in [0, 1]: the share of speech in the frames since the last call (`per_frame` is one over their
     number; what was heard before counts in the averages, but not again) times the share of its power that is above
-    the noise. Returns the mean evidence of all bins; 0 with fewer than two microphones.
+    the noise. w is divided by the number of bins that all pairs in use have together, so steered power is the mean of
+    coherence times evidence however few bins the long pairs of a large array use. Returns the mean evidence of all
+    bins; 0 with fewer than two microphones.
     scratch (2, bins): evidence over power, and scratch.
     """
     count = sums.shape[1]
-    used_pairs = 0
+    used_bins = 0
     for p in range(pairs.shape[0]):
         if active[pairs[p, 0]] and active[pairs[p, 1]]:
-            used_pairs += 1
-    if used_pairs == 0:
+            used_bins += pairs[p, 2]
+    if used_bins == 0:
         sums[4, :] = 0.0
         w_re[:, :] = 0.0
         w_im[:, :] = 0.0
         return 0.0
-    share = np.float32(1.0 / (used_pairs * count))
+    share = np.float32(1.0 / used_bins)
     of_speech = scratch[0]
     of_noise = scratch[1]
     total = np.float32(0.0)
