@@ -104,6 +104,12 @@ class FrontEnd:
             if self.canceller is not None:
                 self.canceller.reset()
 
+    def take(self, other: FrontEnd) -> None:
+        """Go on with the order of channels that `other` has found."""
+        self.order.take(other.order)
+        self.mic_channels[:] = self.order.channels
+        self.reference_channels[:] = self.order.references
+
     @property
     def newest(self) -> F32:
         """What the transform took in with the last hop, the echo taken off, float32 (mics, hop_samples)."""

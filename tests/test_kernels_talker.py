@@ -72,6 +72,17 @@ def test_covariances_follow_the_reference_recursion_and_stay_positive_definite()
     assert np.linalg.eigvalsh(matrix).min() > 0.0
 
 
+def test_a_loud_noise_that_has_stopped_is_forgotten_in_a_second():
+    rng = np.random.default_rng(5)
+    learnt = Learnt(4)
+    nobody = np.zeros(BINS, F32)
+    for level, hops in ((1.0, 1000), (0.01, 125)):
+        for _ in range(hops):
+            learnt.update(level * noise_frame(rng, 4), nobody, noise_rate=0.008)
+    power = np.mean(learnt.noise[0][[0, 2, 5, 9]])
+    assert power < 30.0 * 2e-4  # 15 dB; without forgetting faster it is 36
+
+
 def test_noise_freezes_on_speech_speech_on_noise_and_both_on_digital_silence():
     rng = np.random.default_rng(2)
     learnt = Learnt(2)

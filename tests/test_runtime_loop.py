@@ -125,14 +125,16 @@ def test_a_swap_to_the_same_settings_is_inaudible():
     assert np.std(out[HOP:] - expected) < 0.01 * np.std(expected)
 
 
-def test_a_swap_keeps_the_talker_that_was_found():
+def test_a_swap_keeps_the_talker_and_the_order_of_channels_that_were_found():
     config, samples = live_config(mask__kind="bypass", beamformer__kind="delay_sum"), recording(80 * HOP)
     old, incoming = Chain(config), Chain(config)
     old.pipeline.spatial.localizer._tracker.azimuth_deg = 72.0
+    old.pipeline.front.order.channels[:] = old.pipeline.front.mic_channels[:] = [1, 2, 3, 0]
     loop = AudioLoop(ArraySource(samples), ArraySink(2), old)
     loop.begin_swap(incoming)
     assert incoming.pipeline.spatial.localizer.azimuth_deg == 72.0
     assert incoming.pipeline.azimuth_deg == 72.0
+    assert incoming.pipeline.front.mic_channels.tolist() == [1, 2, 3, 0]
 
 
 def test_a_swap_fades_between_the_old_and_the_new():

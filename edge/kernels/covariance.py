@@ -12,6 +12,9 @@ from edge.kernels.jit import kernel
 SILENCE_POWER = 1e-11
 # Frames of evidence that the diffuse-field prior counts for when a bin starts to learn.
 PRIOR_FRAMES = 8.0
+# Frames this far below the noise that was learnt (17 dB) come from a noise that has stopped; it is forgotten faster.
+GONE = 0.02
+GONE_FASTER = 8.0
 
 
 @kernel(
@@ -38,8 +41,8 @@ def covariance_update(
     presence (bins,) p: noise learns with noise_rate * (1 - p)^2, speech is the mean of the last 1 / speech_rate frames'
     worth of speech, weighted by p^2. A noise bin that never learned starts from the diffuse coherence (pairs, bins) at
     its own first power, worth PRIOR_FRAMES frames. evidence (2, bins): noise frames since the start, speech frames
-    within memory. Microphones that are not active (mics,) are left alone. step (2, bins) is scratch. Digital silence
-    teaches nothing.
+    within memory. A noise that has stopped is forgotten GONE_FASTER. Microphones that are not active (mics,) are left
+    alone. step (2, bins) is scratch. Digital silence teaches nothing.
     """
     mics, bins = x_re.shape
     for b in range(bins):
@@ -67,8 +70,14 @@ def covariance_update(
                     p += 1
             evidence[0, b] = PRIOR_FRAMES
         absent = (np.float32(1.0) - presence[b]) ** 2
+        learnt = np.float32(0.0)
+        for m in range(mics):
+            if active[m]:
+                learnt += noise_re[m * (m + 1) // 2 + m, b]
+        if power * used < np.float32(GONE) * learnt:
+            absent *= np.float32(GONE_FASTER)
         evidence[0, b] = min(evidence[0, b] + absent, np.float32(1e6))
-        step[0, b] = max(noise_rate, np.float32(1.0) / evidence[0, b]) * absent
+        step[0, b] = min(max(noise_rate, np.float32(1.0) / evidence[0, b]) * absent, np.float32(1.0))
         present = presence[b] * presence[b]
         evidence[1, b] = evidence[1, b] * (np.float32(1.0) - present * speech_rate) + present
         step[1, b] = present / max(evidence[1, b], np.float32(1e-6))

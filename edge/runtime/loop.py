@@ -106,6 +106,7 @@ class AudioLoop:
         if self._incoming is not None:
             self.retired.append(self._incoming)
         incoming.take_rung(self.chain)
+        incoming.pipeline.front.take(self.chain.pipeline.front)
         incoming.pipeline.spatial.take(self.chain.pipeline.spatial)
         if incoming.pipeline.front.canceller is not None:
             incoming.pipeline.front.canceller.take(self.chain.pipeline.front.canceller)
