@@ -101,7 +101,7 @@ def _every(rows: Sequence[Row], what: str, other: str, measure: str, allowed: fl
     short = pairs.short(allowed)
     worst = min((ours - theirs for ours, theirs in pairs.common.values()), default=None)
     reached = bool(pairs.common) and not short
-    return Must(f"{what}: {measure}", reached, worst, -allowed, len(pairs.common), short, pairs.left_out)
+    return Must(f"{what}: {measure}", reached, worst, 0.0 - allowed, len(pairs.common), short, pairs.left_out)
 
 
 def _direction(directions: Sequence[Row], prefix: str, limit_deg: float) -> Must | None:
