@@ -14,13 +14,14 @@ from edge.kernels import beam, covariance, rtf
 
 SPEECH_S = 2.0
 """how much of the talker's speech the estimate of where it comes from remembers, pauses not counted"""
-REVERBERANT_SPREAD = 0.5
-"""variance of a room's transfer functions around the direct path where microphones hear different reflections"""
-LEVEL_SPREAD = 0.02
-"""the same from gains that are not known"""
-POSITION_ERROR_M = 0.01
+REVERBERANT_SPREAD = 5.0
+"""variance of the transfer function around the direct path where microphones hear different reflections. It is larger
+than a room alone makes it, since the direction may be wrong: what is heard then corrects it"""
+LEVEL_SPREAD = 0.2
+"""the same at all frequencies, from gains that are not known"""
+POSITION_ERROR_M = 0.03
 """the same from where the microphones are"""
-CAUTION = np.float32(0.05)
+CAUTION = np.float32(0.005)
 """how much of what may be wrong with the transfer function weights are made robust against; much keeps noise"""
 LEVEL_LOW_HZ, LEVEL_BINS_MIN, LEVEL_S, LEVEL_GAIN_MAX = 150.0, 4, 0.3, np.float32(2.0)
 """levels of the microphones are compared from here up to where the array is a quarter of a wavelength, with this time
@@ -33,7 +34,8 @@ class Mvdr:
     """Minimum variance distortionless response (Capon 1969), steered by the talker's relative transfer function.
 
     Two covariances are learnt per bin, gated by the speech presence of the hop before: that of the noise and that of
-    the frames with speech. The noise covariance R starts from a diffuse field, so the first weights are superdirective.
+    the frames with speech. The noise covariance R starts from a diffuse field, so the first weights lie between
+    delay-and-sum and superdirective.
     R is kept, not its inverse, and factorised anew each hop (Cholesky per bin): nothing can drift or lose positive
     definiteness. The transfer function h is the principal eigenvector of the two covariances (kernels/rtf.py) as far
     as there is evidence, else the geometric steering vector of the look direction. Loading and a bound on |w|^2 keep

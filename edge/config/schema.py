@@ -113,7 +113,7 @@ class BeamformerConfig:
     """with steering = "track" the beam goes only to talkers within this of azimuth_deg; 180 is everywhere"""
     elevation_deg: Annotated[float, Range(-90, 90)] = 0.0
     """upward from the x-y plane"""
-    noise_time_constant_s: Annotated[float, Range(0.01, 60)] = 1.0
+    noise_time_constant_s: Annotated[float, Range(0.01, 60)] = 2.0
     """forgetting of the noise covariance"""
     loading_db: Annotated[float, Range(-80, 20)] = -30.0
     """least diagonal loading of mvdr relative to the mean noise power; more is added while little is known"""
