@@ -159,6 +159,11 @@ class ArrayGeometry:
         return int(np.count_nonzero(self._axes[0] > 1e-4))
 
     @property
+    def hears_azimuth(self) -> bool:
+        """Whether azimuth makes any difference: not with one microphone, nor with all of them on one upright line."""
+        return self.mics > 1 and not (self.is_linear and abs(self.axis[2]) > 0.9)
+
+    @property
     def is_linear(self) -> bool:
         """All microphones on one line (two always are)."""
         return self.dimensions == 1

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.beamform.base import Beamformer
-from edge.beamform.doa import hears_azimuth
 from edge.beamform.factory import make_beamformer
 from edge.beamform.localizer import Localizer
 from edge.beamform.wind import Wind
@@ -41,7 +40,7 @@ class Spatial:
         self._reference = self.make("none")
         self.localizer: Localizer | None = None
         """None where the array cannot tell azimuths apart"""
-        if hears_azimuth(geometry):
+        if geometry.hears_azimuth:
             self.localizer = Localizer(
                 geometry,
                 self._frequencies_hz,

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from edge.beamform.doa import SteeredPower, choose_pairs, direction_grid, hears_azimuth, horizontal_mirror_deg
+from edge.beamform.doa import SteeredPower, choose_pairs, direction_grid, horizontal_mirror_deg
 from edge.beamform.localizer import Localizer
 from edge.beamform.tracking import EVIDENCE_MIN, DirectionTracker
 from edge.boards import board_names, load_board
@@ -101,9 +101,9 @@ def test_looking_along_a_line_takes_the_half_to_its_left():
 
 
 def test_who_hears_azimuth():
-    assert not hears_azimuth(ArrayGeometry([[0.0, 0.0, 0.0]]))
-    assert not hears_azimuth(ArrayGeometry([[0.0, 0.0, 0.0], [0.0, 0.0, 0.05], [0.0, 0.0, 0.1]]))
-    assert all(hears_azimuth(ArrayGeometry(positions)) for positions in ARRAYS.values())
+    assert not ArrayGeometry([[0.0, 0.0, 0.0]]).hears_azimuth
+    assert not ArrayGeometry([[0.0, 0.0, 0.0], [0.0, 0.0, 0.05], [0.0, 0.0, 0.1]]).hears_azimuth
+    assert all(ArrayGeometry(positions).hears_azimuth for positions in ARRAYS.values())
     assert horizontal_mirror_deg(ArrayGeometry(TILTED)) is None
     assert horizontal_mirror_deg(ArrayGeometry(LINE)) == pytest.approx(90.0)
 
@@ -148,7 +148,7 @@ def test_behind_a_line_is_the_mirror_image():
 @pytest.mark.parametrize("board", board_names())
 def test_every_board_finds_somebody_ahead(board):
     positions = load_board(board).positions_m
-    if not hears_azimuth(ArrayGeometry(positions)):
+    if not ArrayGeometry(positions).hears_azimuth:
         pytest.skip("one microphone, or an upright line")
     room = Room(positions)
     found = room.play(room.localizer(), 1.0, talker_deg=20.0)

@@ -53,11 +53,6 @@ def horizontal_mirror_deg(geometry: ArrayGeometry) -> float | None:
     return None
 
 
-def hears_azimuth(geometry: ArrayGeometry) -> bool:
-    """Whether azimuth makes any difference: not with one microphone, nor with all of them on one upright line."""
-    return geometry.mics > 1 and not (geometry.is_linear and abs(geometry.axis[2]) > 0.9)
-
-
 def direction_grid(geometry: ArrayGeometry, azimuth_deg: float) -> Grid:
     """All azimuths, `azimuth_deg` among them; for an array with a mirror only the half plane around it."""
     mirror_deg = horizontal_mirror_deg(geometry)

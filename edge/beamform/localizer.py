@@ -18,7 +18,7 @@ STEER_STEP_DEG = 1.0
 class Localizer:
     """Direction of the talker from the spectra and the speech presence of the hop before; allocates nothing per hop.
 
-    geometry: an array that `edge.beamform.doa.hears_azimuth`. frequencies_hz (bins,), hop_s: of the spectra.
+    geometry: an array for which `hears_azimuth` is true. frequencies_hz (bins,), hop_s: of the spectra.
     azimuth_deg, elevation_deg: where the beam looks before anybody was heard, and the height of all that is looked at.
     sector_deg: the beam goes only to talkers within this of azimuth_deg; others are found, and left alone.
     """
