@@ -197,6 +197,31 @@ def test_a_missing_device_is_exit_code_4(folder, capsys) -> None:
     assert capsys.readouterr().err.startswith("edge: ")
 
 
+def test_a_wrong_sign_is_exit_code_6(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    x, rate_hz = soundfile.read("noise.wav")
+    soundfile.write("odd.wav", x * [1.0, -1.0, 1.0, 1.0], rate_hz, "PCM_24")
+    assert main(["calibrate", "odd.wav", "--config", "edge.toml"]) == 6
+    err = capsys.readouterr().err
+    assert "odd.wav: microphone 1 is wired the wrong way round (" in err
+    assert err.count("\n") == 1
+    assert not (folder / "calibration.toml").exists()
+
+
+def test_an_older_calibration_is_replaced_and_said_so_and_no_other_file_is(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["calibrate", "noise.wav", "--config", "edge.toml", "--out"]
+    assert main([*arguments, "mics.toml"]) == 0
+    assert "is replaced" not in capsys.readouterr().out
+    assert main([*arguments, "mics.toml"]) == 0
+    assert "written to mics.toml (the calibration that was there is replaced); [array]" in capsys.readouterr().out
+    before = (folder / "edge.toml").read_bytes()
+    for other in ("edge.toml", "noise.wav"):
+        assert main([*arguments, other]) == 2
+        assert f"--out {other} is there already and is no calibration" in capsys.readouterr().err
+    assert (folder / "edge.toml").read_bytes() == before
+
+
 @pytest.mark.parametrize("step", ["chmod", "replace"])
 def test_a_file_that_cannot_be_written_leaves_nothing_behind(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], step: str

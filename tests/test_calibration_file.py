@@ -43,6 +43,19 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     assert read_calibration(path, 4) == FOUND
 
 
+def test_a_calibration_in_place_of_a_configuration_is_one_sentence_that_says_where_it_belongs(tmp_path: Path) -> None:
+    path = tmp_path / "mics.toml"
+    path.write_text(calibration_text(FOUND), encoding="utf-8")
+    with pytest.raises(ConfigError) as raised:
+        load_config(path)
+    (only,) = raised.value.problems
+    assert "this is a calibration, not a configuration" in only
+    assert '[array] calibration = "mics.toml"' in only
+    path.write_text("gains_db = [1, 2]\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"gains_db: unknown key"):  # an [array] that lacks its header
+        load_config(path)
+
+
 def test_the_file_is_found_beside_the_configuration_and_fills_in_gains_and_delays(tmp_path: Path) -> None:
     config = load_config(write(tmp_path, calibration_text(FOUND)))
     assert config.array.gains_db == FOUND.gains_db

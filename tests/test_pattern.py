@@ -138,6 +138,46 @@ def test_the_command_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert max(only["white_noise_gain_db"]) == pytest.approx(6.02, abs=0.01)
 
 
+def test_the_picture_ends_at_0_db_and_before_half_the_rate(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    from matplotlib.colors import to_rgb
+    from matplotlib.figure import Figure
+
+    from edge.quality import pattern_picture
+
+    kinds = [kind for kind in BEAMFORMER_KINDS if kind != "none"]
+    config = config_from_dict({"array": {"positions_m": [list(p) for p in SQUARE]}})
+    geometry = ArrayGeometry(SQUARE)
+    found = []
+    for kind in kinds:
+        beamformer, f = starting_beamformer(config, kind)
+        found.append(pattern_of(kind, starting_weights(beamformer, 0.0, 0.0), f, geometry, 0.0, 0.0))
+    figures: list[Figure] = []
+    init = Figure.__init__
+
+    def keep(self: Figure, *args: object, **kwargs: object) -> None:
+        init(self, *args, **kwargs)
+        figures.append(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "__init__", keep)
+        pattern_picture.draw(tmp_path / "p.png", found, geometry, "title")
+    axes = [a for part in figures[0].subfigs for a in part.axes]
+    maps = [a for a in axes if a.get_title("left") in kinds]
+    assert len(maps) == len(kinds)
+    for a in maps:
+        mesh = a.collections[0]
+        assert mesh.get_clim() == (-30.0, 0.0)
+        assert mesh.get_array().max() <= 0.0
+    (gain,) = (a for a in axes if a.get_title("left") == "White-noise gain")
+    curves = [line for line in gain.lines if line.get_label() in kinds]
+    assert all(line.get_xdata()[-1] < 8000.0 for line in curves)
+    assert len({line.get_linestyle() for line in curves if line.get_label() != "mvdr"}) == len(kinds) - 1
+    for i, one in enumerate(curves):
+        for other in curves[:i]:
+            assert np.linalg.norm(np.subtract(to_rgb(one.get_color()), to_rgb(other.get_color()))) > 0.5
+
+
 def test_after_a_recording_the_weights_are_those_in_use_at_its_end(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -20,6 +20,7 @@ from edge.calibration.field import C128, F64, Field, measure_field
 from edge.calibration.fitness import check_bands, check_heard_together, check_samples
 from edge.calibration.gains import gain_differences_db, gain_uncertainty_db
 from edge.calibration.known_signal import measure_signal_field
+from edge.calibration.polarity import check_polarity
 from edge.errors import AudioFileError
 from edge.geometry import SPEED_OF_SOUND_M_S, ArrayGeometry, unit_vector
 
@@ -31,6 +32,12 @@ ECHO_DELAY = 0.5
 single walls send back, looks like delays, and in simulated rooms it does so to about this extent"""
 ECHO_GAIN_DB = 0.5
 """likewise for gains, where a single source leaves a pattern of louder and quieter places"""
+NEAR_M = 1.0
+"""how far a loudspeaker is taken to be that nobody has said the place of"""
+TALKER_DB = 4.0
+"""standard deviation of the level from quarter second to quarter second: noise has 1, speech 8 or more"""
+UNEVEN = 0.25
+"""misfit of a field that comes mostly from one side"""
 DIRECTION_ERROR_DEG = 1.0
 """how well a person knows the direction of a source; at a radius of 4 cm a degree is 2 microseconds"""
 
@@ -77,12 +84,14 @@ class Measurement:
     method: str
     found: Deviation
     uncertainty: Deviation
-    left: Deviation
-    """what would be left: one half of the recording corrected by what the other half says"""
+    repeats: Deviation
+    """one half of the recording corrected by what the other half says: what bends both alike does not show in it"""
     without_delays: str
     """why delays were not measured; empty when they were"""
     misfit: float
     """how far the sound is from the field that was assumed, 0 to 1"""
+    doubts: tuple[str, ...] = ()
+    """what else may be wrong, a sentence each"""
 
 
 def measure(
@@ -104,6 +113,7 @@ def measure(
         field = measure_field(samples, rate_hz, loud=place is not None)
         check_bands(field, source)
     method = "signal" if test_signal else "direction" if place else "diffuse"
+    check_polarity(field, geometry, source)
     model = _model(field, geometry, place, walls=not test_signal)
     if not test_signal:
         check_heard_together(field, model, source)
@@ -118,7 +128,19 @@ def measure(
             f"moment to moment (standard deviation {gains_sd_db.max():.1f} dB, expected {MOST_UNCERTAIN_DB:g} or "
             "less); record longer, with steadier noise"
         )
+    doubts: tuple[str, ...] = ()
     if test_signal and place is None:
+        near_db = _unknown_place_db(geometry)
+        gains_sd_db = np.hypot(gains_sd_db, near_db)
+        if gains_sd_db.max() > MOST_UNCERTAIN_DB:
+            raise AudioFileError(
+                f"{source}: a loudspeaker at {NEAR_M:g} m is louder at the nearer microphones, in an array of this "
+                f"size by {near_db.max():.1f} dB; say where it is with --azimuth and --distance"
+            )
+        doubts = (
+            f"the place of the loudspeaker is not given, and it is louder at the nearer microphones: at {NEAR_M:g} m "
+            f"that is +-{near_db.max():.2f} dB, which is in the uncertainty; --azimuth and --distance take it out",
+        )
         why, delays_us, delays_sd_us, unfit = (
             "the direction of the source is not given (--azimuth)",
             _none(),
@@ -127,15 +149,18 @@ def measure(
         )
     else:
         why, delays_us, delays_sd_us, unfit = _delays(field, model, geometry, place, test_signal)
+    if method == "diffuse":
+        doubts = _doubts(samples, rate_hz, unfit)
     halves = [_deviation(field.only(start), model, bool(delays_us.size)) for start in (0, 1)]
-    left = Deviation(halves[1].gains_db - halves[0].gains_db, halves[1].delays_us - halves[0].delays_us)
+    repeats = Deviation(halves[1].gains_db - halves[0].gains_db, halves[1].delays_us - halves[0].delays_us)
     return Measurement(
         method,
         Deviation(gains_db, delays_us),
         Deviation(gains_sd_db, delays_sd_us),
-        left,
+        repeats,
         why,
         unfit,
+        doubts,
     )
 
 
@@ -201,6 +226,32 @@ def _delays(
     if sd_us.max() > MOST_UNCERTAIN_US:
         return f"they would be uncertain by {sd_us.max():.0f} us: {remedy}", _none(), _none(), unfit
     return "", delays_us, sd_us, unfit
+
+
+def _unknown_place_db(geometry: ArrayGeometry) -> F64:
+    """What a source at NEAR_M does to the level at each microphone, (mics,): rms over directions all round."""
+    levels_db = [SourcePlace(float(azimuth), 0.0, NEAR_M).levels_db(geometry) for azimuth in range(0, 360, 10)]
+    return np.asarray(np.sqrt(np.mean(np.square(levels_db), axis=0)))
+
+
+def _doubts(samples: NDArray[np.floating], rate_hz: int, unfit: float) -> tuple[str, ...]:
+    """What speaks against ambient noise from everywhere."""
+    quarter = rate_hz // 4
+    # the difference filter of check_samples
+    power = np.mean(np.diff(samples[: len(samples) // quarter * quarter], axis=0, prepend=0.0) ** 2, axis=1)
+    levels_db = 10.0 * np.log10(power.reshape(-1, quarter).mean(axis=1) + 1e-12)
+    found = []
+    if (swing_db := float(levels_db.std())) > TALKER_DB:
+        found.append(
+            f"the sound swells and fades like speech (level +-{swing_db:.0f} dB from moment to moment); measure steady "
+            "noise, with nobody talking"
+        )
+    if unfit > UNEVEN:
+        found.append(
+            "the sound comes mostly from one side, which can make the nearer microphones look louder; measure noise "
+            "from all around, or say where it comes from (--azimuth, --distance)"
+        )
+    return tuple(found)
 
 
 def _none() -> F64:

@@ -1,4 +1,4 @@
-"""A calibration as a picture: each microphone before and after, and what the beams gain."""
+"""A calibration as a picture: how each microphone is off, and how well that repeats."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _bars(axes: Axes, measurement: Measurement, name: str, title: str, unit: str
 
     mics = np.arange(len(measurement.found.gains_db))
     axes.bar(mics - 0.2, values(measurement.found), 0.38, color=plots.BEFORE, label="before")
-    axes.bar(mics + 0.2, values(measurement.left), 0.38, color=plots.AFTER, label="after (unseen half)")
+    axes.bar(mics + 0.2, values(measurement.repeats), 0.38, color=plots.AFTER, label="repeats within (halves)")
     axes.errorbar(
         mics - 0.2, values(measurement.found), values(measurement.uncertainty), ls="none", color=plots.INK, capsize=3
     )

@@ -49,7 +49,13 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         "recording", metavar="RECORDING", nargs="?", type=not_empty, help="sound file, one channel per letter of roles"
     )
     add_config_or_board(parser, "with the array; its own calibration is left out of the measurement")
-    parser.add_argument("--out", metavar="FILE", type=not_empty, default="calibration.toml", help="(calibration.toml)")
+    parser.add_argument(
+        "--out",
+        metavar="FILE",
+        type=not_empty,
+        default="calibration.toml",
+        help="replaces an older calibration (calibration.toml)",
+    )
     parser.add_argument(
         "--seconds", metavar="S", type=positive_seconds, help="how long to record (30), or how much of RECORDING to use"
     )
@@ -94,6 +100,7 @@ def run(args: argparse.Namespace) -> int:
     out = Path(args.out)
     if not out.parent.is_dir():
         raise UsageError(f"--out {out}: the folder {out.parent} does not exist; create it first")
+    replaces = _check_replaced(out)
     samples, rate_hz, source = _samples(args, config)
     found = measure(samples, rate_hz, geometry, _place(args), args.signal or bool(args.play), source)
     found = referred_to(found, reference)
@@ -104,10 +111,13 @@ def run(args: argparse.Namespace) -> int:
 
         draw(Path(args.picture), found, f"{source}: {found.method}")
     if args.json:
-        print_json({"file": str(out), "source": source, "seconds": len(samples) / rate_hz, **numbers})
+        print_json(
+            {"file": str(out), "replaced": replaces, "source": source, "seconds": len(samples) / rate_hz, **numbers}
+        )
         return 0
     print(as_text(numbers))
-    print(f'\nwritten to {out}; [array] calibration = "{out.name}" in a configuration beside it applies it')
+    there = " (the calibration that was there is replaced)" if replaces else ""
+    print(f'\nwritten to {out}{there}; [array] calibration = "{out.name}" in a configuration beside it applies it')
     if config.array.gains_db or config.array.delays_us:
         say("take gains_db and delays_us out of the configuration: the file has these numbers now")
     return 0
@@ -128,6 +138,21 @@ def _check(args: argparse.Namespace) -> None:
     ):
         if value is not None and not low <= value <= high:
             raise UsageError(f"{name} is {value:g}, expected from {low:g} to {high:g}")
+
+
+def _check_replaced(out: Path) -> bool:
+    """Whether an older calibration will be replaced. Raises UsageError for any other file."""
+    from edge.config.calibration import is_calibration
+    from edge.decoding import read_toml
+
+    if not out.exists():
+        return False
+    try:
+        if is_calibration(read_toml(out, "calibration file")):
+            return True
+    except ConfigError:
+        pass
+    raise UsageError(f"--out {out} is there already and is no calibration; choose another name, or remove it first")
 
 
 def _reference(text: str, mics: int) -> int | None:

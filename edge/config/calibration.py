@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from edge.config.schema import DELAY_LIMIT_US, GAIN_LIMIT_DB, ArrayConfig
 from edge.decoding import Choice, Decoder, Range, read_toml
@@ -35,6 +36,13 @@ class CalibrationFile:
     """length of the recording"""
     date: str = ""
     """when it was measured, ISO 8601"""
+
+
+def is_calibration(table: Mapping[str, Any]) -> bool:
+    """Whether a table of TOML is laid out like the file of `edge calibrate`."""
+    names = {field.name for field in fields(CalibrationFile)}
+    # gains and delays alone may also be an [array] without its header
+    return "gains_db" in table and set(table) <= names and not set(table) <= {"gains_db", "delays_us"}
 
 
 def uncalibrated(array: ArrayConfig) -> ArrayConfig:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.boards import load_board
-from edge.config.calibration import read_calibration
+from edge.config.calibration import is_calibration, read_calibration
 from edge.config.rules import problems_between_keys, same_file_problems
 from edge.config.schema import Config
 from edge.decoding import Decoder, one_line, read_toml, value_at
@@ -30,7 +30,14 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
     `overrides` is as in config_from_dict. Raises ConfigError with every problem found.
     """
     path = Path(path)
-    return _build(read_toml(path, "configuration file"), overrides or {}, str(path), path.parent)
+    table = read_toml(path, "configuration file")
+    if is_calibration(table):
+        raise ConfigError(
+            "this is a calibration, not a configuration; name it in the configuration of its array, "
+            f'[array] calibration = "{path.name}", and give that one instead',
+            str(path),
+        )
+    return _build(table, overrides or {}, str(path), path.parent)
 
 
 def default_config_for_board(name: str, overrides: Mapping[str, Any] | None = None) -> Config:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -18,16 +19,22 @@ if TYPE_CHECKING:
     from matplotlib.projections.polar import PolarAxes
 
 CUTS_HZ = (500.0, 1000.0, 2000.0, 4000.0)
-LIMITS_DB = (-30.0, 6.0)
-STEPS = 12
+FLOOR_DB = -30.0
+"""of colours and cuts; the colours end at 0 dB, the gain of the look direction"""
+POLAR_TOP_DB = 6.0
+STEPS = 10
 """of 3 dB, which can be told apart"""
-CURVES = ("#8a94a3", "#1f6fb5", "#0b7a75", "#e08e0b", "#c8334a")
+CURVES = (("#1d2733", "-"), ("#e08e0b", "-"), ("#2b7fd9", "--"), ("#c8334a", "-."), ("#8a94a3", "-"))
+"""colour and line, which differ without colours too"""
+ALIASING = "#1f8fdf"
+"""seen on light and dark alike"""
 TICKS_HZ = (100, 200, 500, 1000, 2000, 4000, 8000)
 DPI = 80
 
 
 def draw(path: Path, patterns: Sequence[Pattern], geometry: ArrayGeometry, title: str) -> None:
     """Write the picture as PNG."""
+    patterns = [_below_nyquist(pattern) for pattern in patterns]
     rows = len(patterns)
     with plots.picture(path, 12.5, 3.1 * max(rows, 2) + 0.4, DPI) as figure:
         figure.suptitle(title, x=0.01, ha="left", fontsize=12, color=plots.INK)
@@ -43,7 +50,7 @@ def draw(path: Path, patterns: Sequence[Pattern], geometry: ArrayGeometry, title
             if row == 0:
                 polar.legend(loc="lower left", bbox_to_anchor=(0.9, 0.75), fontsize=8, handlelength=1.0)
         maps[-1].set_xlabel("azimuth, degrees")
-        left.colorbar(image, ax=maps, label="dB", aspect=30, pad=0.02, ticks=range(-30, 7, 6))
+        left.colorbar(image, ax=maps, label="dB", aspect=30, pad=0.02, ticks=range(-30, 1, 6))
         gain, index = right.subplots(2, 1)
         _curves(gain, patterns, geometry, "white_noise_gain_db", "White-noise gain")
         _curves(index, patterns, geometry, "directivity_index_db", "Directivity index")
@@ -52,6 +59,12 @@ def draw(path: Path, patterns: Sequence[Pattern], geometry: ArrayGeometry, title
         gain.legend(fontsize=8)
         index.set_xlabel("Hz")
     _shrink(path)
+
+
+def _below_nyquist(pattern: Pattern) -> Pattern:
+    """Without the last bin: its spectrum is real, so no beam can be steered in it."""
+    names = ("frequencies_hz", "response_db", "look_gain_db", "white_noise_gain_db", "directivity_index_db")
+    return replace(pattern, **{name: getattr(pattern, name)[:-1] for name in names})
 
 
 def _shrink(path: Path) -> None:
@@ -69,10 +82,10 @@ def _map(axes: Axes, pattern: Pattern, geometry: ArrayGeometry) -> QuadMesh:
     image = axes.pcolormesh(
         pattern.azimuths_deg,
         pattern.frequencies_hz,
-        np.clip(pattern.response_db, *LIMITS_DB),
+        np.clip(pattern.response_db, FLOOR_DB, 0.0),
         cmap=colormaps["magma"].resampled(STEPS),
-        vmin=LIMITS_DB[0],
-        vmax=LIMITS_DB[1],
+        vmin=FLOOR_DB,
+        vmax=0.0,
         shading="nearest",
         rasterized=True,
     )
@@ -81,10 +94,10 @@ def _map(axes: Axes, pattern: Pattern, geometry: ArrayGeometry) -> QuadMesh:
     axes.minorticks_off()
     axes.set_yticks(TICKS_HZ, [_hz(tick) for tick in TICKS_HZ])
     axes.set_xticks(range(-180, 181, 90))
-    axes.axvline((pattern.azimuth_deg + 180.0) % 360.0 - 180.0, color="white", lw=1.0, ls=(0, (4, 3)))
+    axes.axvline((pattern.azimuth_deg + 180.0) % 360.0 - 180.0, color=plots.INK, lw=1.0, ls=(0, (4, 3)))
     if geometry.spatial_aliasing_hz < pattern.frequencies_hz[-1]:
-        axes.axhline(geometry.spatial_aliasing_hz, color="#7fd4ff", lw=1.2, ls="--")
-        axes.text(178.0, geometry.spatial_aliasing_hz * 1.04, "aliasing", color="#7fd4ff", fontsize=8, ha="right")
+        axes.axhline(geometry.spatial_aliasing_hz, color=ALIASING, lw=1.2, ls="--")
+        axes.text(178.0, geometry.spatial_aliasing_hz * 1.04, "aliasing", color=ALIASING, fontsize=8, ha="right")
     axes.set_title(pattern.kind)
     axes.set_ylabel("Hz")
     return image
@@ -92,7 +105,7 @@ def _map(axes: Axes, pattern: Pattern, geometry: ArrayGeometry) -> QuadMesh:
 
 def _cuts(axes: PolarAxes, pattern: Pattern) -> None:
     """Cuts at CUTS_HZ, seen from above, forward up."""
-    floor_db, top_db = LIMITS_DB
+    floor_db, top_db = FLOOR_DB, POLAR_TOP_DB
     for frequency_hz, colour in zip(CUTS_HZ, plots.FREQUENCY_COLOURS, strict=True):
         bin_index = int(np.argmin(np.abs(pattern.frequencies_hz - frequency_hz)))
         gain_db = np.maximum(pattern.response_db[bin_index], floor_db)
@@ -107,14 +120,14 @@ def _cuts(axes: PolarAxes, pattern: Pattern) -> None:
 
 
 def _curves(axes: Axes, patterns: Sequence[Pattern], geometry: ArrayGeometry, name: str, title: str) -> None:
-    for pattern, colour in zip(patterns, CURVES, strict=False):
-        axes.plot(pattern.frequencies_hz, getattr(pattern, name), color=colour, lw=1.6, label=pattern.kind)
+    for pattern, (colour, line) in zip(patterns, CURVES, strict=False):
+        axes.plot(pattern.frequencies_hz, getattr(pattern, name), color=colour, ls=line, lw=1.8, label=pattern.kind)
     axes.set_xscale("log")
     axes.set_xlim(TICKS_HZ[0], patterns[0].frequencies_hz[-1])
     axes.minorticks_off()
     axes.set_xticks(TICKS_HZ, [_hz(tick) for tick in TICKS_HZ])
     if geometry.spatial_aliasing_hz < patterns[0].frequencies_hz[-1]:
-        axes.axvline(geometry.spatial_aliasing_hz, color="#2b9fd9", lw=1.0, ls="--")
+        axes.axvline(geometry.spatial_aliasing_hz, color=ALIASING, lw=1.0, ls="--")
     axes.grid(color=plots.GRID, lw=0.8)
     axes.set_title(title)
     axes.set_ylabel("dB")
