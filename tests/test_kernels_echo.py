@@ -72,7 +72,7 @@ def test_adapt_is_the_partitioned_kalman_filter():
         expected_n[m] = np.maximum(keep * noise[m] + (1 - keep) * np.abs(e[m]) ** 2, least)
         total = np.maximum(expected_n[m], 0.5 * np.abs(e[m]) ** 2)
         total = total + 0.5 * np.sum(np.abs(x) ** 2 * covariance[:, m], axis=0)
-        gain = covariance[:, m] / total
+        gain = 0.5 * covariance[:, m] / total  # c / (x c x* + 2 noise)
         fresh = expected_w[:, m] + gain * np.conj(x) * e[m]
         left = (1 - forget) * (1 - 0.5 * gain * np.abs(x) ** 2) * covariance[:, m] + forget * np.abs(fresh) ** 2
         expected_w[heard, m], expected_c[heard, m] = fresh[heard], left[heard]

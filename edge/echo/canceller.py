@@ -29,9 +29,9 @@ LEVEL_S = 0.5
 FIRST_LEVEL_S = 0.024
 LEVELS = 4
 """measurements of the level that may still correct the start"""
-GUESS = 0.3
+GUESS = 0.6
 """covariance of the first partition at the start, relative to the energy of the whole echo path"""
-CHANGED = 0.9
+CHANGED = 1.8
 """the same after a change, when the error holds the old path and the new one"""
 REFRACTORY_S = 0.1
 """between two verdicts on one filter, for its powers to follow"""
@@ -45,6 +45,11 @@ SETTLED = 0.25
 """share of the microphones' power left (-6 dB) below which the window may be moved onto the echo path"""
 LATE = 0.75
 """share of the window behind which the strongest part has to lie for a move before that"""
+STEADY = 1
+"""hops by which the strongest part of the echo path may move between two looks at it. Where the filter is at the right
+delay it stays; at a wrong one, where vowels alone are predicted from what was played before, it wanders"""
+CERTAIN = 2
+"""looks in a row at which it has to have stayed for success to be believed"""
 LEAD_S = 0.008
 """kept between the begin of the window and the strongest part of the echo path"""
 
@@ -80,6 +85,10 @@ class EchoCanceller:
         self._ceilings: F32 = np.zeros(mics, np.float32)
         """what it is at most, by the level of the microphone"""
         self._rounds = self._round_hops = self._learnt_hops = self._vain_hops = 0
+        self._best = -1
+        """strongest partition at the look before, -1 for none"""
+        self._steady = 0
+        """looks in a row that found it there again"""
         self._found = self._wrong = False
         # scratch
         self._verdict: NDArray[np.int64] = np.zeros(mics, np.int64)
@@ -169,24 +178,28 @@ class EchoCanceller:
     def _place_window(self) -> None:
         """Put the filter where the echo is: later once it is found late, elsewhere while it is not found at all."""
         yy, ee, hh, eh = (float(value) for value in self._lasting)
-        settled, wrong, self._wrong = ee < SETTLED * yy, self._wrong, False
-        if settled or ((eh + hh) > FOUND * math.sqrt(yy * hh) and not wrong):
-            # playback that repeats itself looks like success at a wrong delay too, but not for long
-            self._vain_hops = 0 if settled else max(self._vain_hops - self._level_hops // 16, 0)
-            self._found = self._found or settled
-            best = self.filter.weigh()
-            if settled:
-                np.copyto(self._energies, self.filter.energies)
+        low, wrong, self._wrong = ee < SETTLED * yy, self._wrong, False
+        best = self.filter.weigh()
+        self._steady = self._steady + 1 if self._best >= 0 and abs(best - self._best) <= STEADY else 0
+        self._best = best
+        if low:
+            np.copyto(self._energies, self.filter.energies)
+        # playback that repeats itself looks like success at a wrong delay too
+        certain = low and self._steady >= CERTAIN
+        if self._steady and (low or ((eh + hh) > FOUND * math.sqrt(yy * hh) and not wrong)):
+            self._vain_hops = 0 if certain else max(self._vain_hops - self._level_hops // 16, 0)
+            self._found = self._found or certain
             shift = min(best - self._lead, self._max_delay - self.filter.delay)
-            if shift > 2 * self._lead and (settled or best > LATE * self.filter.partitions):
+            if shift > 2 * self._lead and (low or best > LATE * self.filter.partitions):
                 self._move(shift)
+                self._best = best - shift
             return
         self._vain_hops += self._level_hops
         if self._max_delay and self._vain_hops >= (self._lost_hops if self._found else self._search_hops):
             delay = self.filter.delay
             self._move(self.filter.partitions)
             self.filter.delay = min(delay + self._stride, self._max_delay) if delay < self._max_delay else 0
-            self._vain_hops, self._found = 0, False
+            self._vain_hops, self._found, self._best, self._steady = 0, False, -1, 0
 
     def _move(self, hops: int) -> None:
         np.multiply(self._energies, np.float32(GUESS), out=self._guesses)
@@ -226,7 +239,17 @@ class EchoCanceller:
         if old is not None and self.filter.take(old.filter):
             for name in ("_lasting", "_waits", "_levels", "_energies", "_ceilings"):
                 np.copyto(getattr(self, name), getattr(old, name))
-            for name in ("_idle", "_rounds", "_round_hops", "_learnt_hops", "_vain_hops", "_found", "_wrong"):
+            for name in (
+                "_idle",
+                "_rounds",
+                "_round_hops",
+                "_learnt_hops",
+                "_vain_hops",
+                "_best",
+                "_steady",
+                "_found",
+                "_wrong",
+            ):
                 setattr(self, name, getattr(old, name))
 
     def reset(self) -> None:
@@ -235,6 +258,7 @@ class EchoCanceller:
         for state in (self._energies, self._ceilings, self._levels):
             state[:] = 0.0
         self._rounds = self._round_hops = self._learnt_hops = self._vain_hops = 0
+        self._best, self._steady = -1, 0
         self._found = self._wrong = False
         self._forget_sound()
 

@@ -135,6 +135,7 @@ def adapt(
 ):  # fmt: skip
     """One step of the partitioned-block frequency-domain Kalman filter (Kuech, Mabande and Enzner 2014), diagonal.
 
+    A block of two hops of which one is new (their M / R = 2): the error is half of what the weights in a bin make.
     e (mics, bins): spectrum of the error behind a hop of zeros; power (mics,): microphones below `silence` are left
     alone. noise (mics, bins): smoothed power of the error, forgetting by noise_keep, never below noise_min; it stands
     for the near end, so the step shrinks while somebody talks. forget: share by which the echo path is expected to
@@ -171,7 +172,7 @@ def adapt(
                 continue
             xr, xi, c, wr, wi = x_re[slot, r], x_im[slot, r], covariance[row, m], w_re[row, m], w_im[row, m]
             for b in range(bins):
-                gain = c[b] * inverse[b]
+                gain = half * c[b] * inverse[b]
                 a = wr[b] + gain * (xr[b] * er[b] + xi[b] * ei[b])
                 d = wi[b] + gain * (xr[b] * ei[b] - xi[b] * er[b])
                 wr[b] = a
