@@ -134,7 +134,7 @@ def diffuse_places(rng: np.random.Generator) -> list[NDArray[np.float64]]:
 
 
 def make_room(geometry: ArrayGeometry) -> object:
-    """The room with the microphones of `geometry` and one more at their centroid, which beams are referred to."""
+    """The room with the microphones of `geometry`."""
     try:
         import pyroomacoustics
     except ImportError:
@@ -148,7 +148,7 @@ def make_room(geometry: ArrayGeometry) -> object:
         air_absorption=True,
     )
     centred = geometry.positions_m - geometry.centroid_m
-    room.add_microphone_array((np.vstack([centred, np.zeros(3)]) + np.asarray(ARRAY_M)).T)
+    room.add_microphone_array((centred + np.asarray(ARRAY_M)).T)
     return room
 
 
@@ -166,7 +166,7 @@ def level(x: NDArray[np.float64]) -> float:
 
 
 def render(folder: Path) -> dict[str, object]:
-    """Write mix.flac, speech.flac (both 4 channels), reference.flac (2 channels) and scene.json to `folder`."""
+    """Write mix.flac, speech.flac (both 4 channels), reference.flac (1 channel) and scene.json to `folder`."""
     board = load_board(BOARD)
     geometry = ArrayGeometry(board.positions_m)
     rng = np.random.default_rng(SEED)
@@ -177,10 +177,9 @@ def render(folder: Path) -> dict[str, object]:
     for where, what in zip(places, sources, strict=True):
         room.add_source(where, signal=what)  # type: ignore[attr-defined]
     n = voice.size
-    images = np.asarray(room.simulate(return_premix=True))[:, : geometry.mics, :n]  # type: ignore[attr-defined]
+    images = np.asarray(room.simulate(return_premix=True))[:, :, :n]  # type: ignore[attr-defined]
     speech, vacuum, diffuse = images[0], images[1], images[2:].sum(axis=0)
-    heard_at = (0, geometry.mics)
-    reference = np.stack([signal.fftconvolve(voice, early(room.rir[m][0]))[:n] for m in heard_at])  # type: ignore[attr-defined]
+    reference = signal.fftconvolve(voice, early(room.rir[0][0]))[:n]  # type: ignore[attr-defined]
 
     spoken = np.zeros(n, dtype=bool)
     for sentence in said:
@@ -201,7 +200,7 @@ def render(folder: Path) -> dict[str, object]:
     for name, data in (
         ("mix", mix.astype(np.int16)),
         ("speech", speech16),
-        ("reference", np.round(reference.T * 32767).astype(np.int16)),
+        ("reference", np.round(reference * 32767).astype(np.int16)),
     ):
         soundfile.write(folder / f"{name}.flac", data, RATE_HZ, subtype="PCM_16", compression_level=1.0)
     facts = {
@@ -222,7 +221,7 @@ def render(folder: Path) -> dict[str, object]:
         "snr_mic0_db": SNR_DB,
         "snr_definition": "reverberant speech over its sentences to all noise, at the first microphone",
         "reference": (
-            "speech at the first microphone and at the centroid of the array, "
+            "speech at the first microphone, which beams are relative to, "
             f"direct sound and reflections within {EARLY_S * 1000:.0f} ms"
         ),
         "seed": SEED,

@@ -31,7 +31,8 @@ class Scene:
     noise: F32
     """float32 (samples, mics); mix.flac is exactly speech + noise"""
     reference: F32
-    """float32 (samples, 2): early speech (50 ms) at the first microphone and at the centroid of the array"""
+    """float32 (samples,): the talker's direct sound and reflections within 50 ms at the first microphone, which is what
+    outputs are measured against: beams are relative to it"""
 
     @property
     def samples(self) -> int:
@@ -62,7 +63,7 @@ def load_scene(folder: Path = FOLDER) -> Scene:
         mix, speech, reference = (_read(folder / f"{name}.flac") for name in ("mix", "speech", "reference"))
     except (OSError, ValueError, soundfile.LibsndfileError) as error:
         raise AudioFileError(f"the demo's scene in {folder} is incomplete ({error}); install mic-edge again") from error
-    return Scene(facts, int(facts["rate_hz"]), speech, mix - speech, reference)
+    return Scene(facts, int(facts["rate_hz"]), speech, mix - speech, reference[:, 0])
 
 
 def _read(path: Path) -> F32:

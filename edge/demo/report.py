@@ -68,12 +68,11 @@ def make_report(
     live_out = out[delay : delay + n]
     noisy = (parts["speech"] + parts["noise"])[:, 0]
     signals = {"noisy": noisy, "listen": live_out[:, 0], "asr": live_out[:, 1]}
-    enhanced = _reference(scene, config)[:n]
-    references = {"noisy": scene.reference[:n, 0], "listen": enhanced, "asr": enhanced}
+    reference = scene.reference[:n]
     scores = {}
     for name in SIGNALS:
         tell(f"measuring PESQ, ESTOI, SI-SDR and DNSMOS of {_SIGNAL_NAMES[name]}")
-        scores[name] = _scores(name, scene, references[name], signals[name], shadow, parts)
+        scores[name] = _scores(name, scene, reference, signals[name], shadow, parts)
     difference = float(np.max(np.abs(live_out - shadow.output), initial=0.0))
     summary = {
         "seconds": round(live.summary.seconds, 2),
@@ -96,7 +95,7 @@ def make_report(
         ),
         "reference": scene.facts["reference"],
         "snr_estimate_db": {"in": live.summary.snr_in_db, "out": live.summary.snr_out_db},
-        "latency_ms": _latency_ms(scene, config, live, out, n),
+        "latency_ms": _latency_ms(scene, live, out, n),
         "live_equals_offline": difference <= 1.0 / 32768,
         "live_offline_difference": difference,
         "telemetry_messages": len(live.telemetry),
@@ -105,11 +104,6 @@ def make_report(
         "machine": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}",
     }
     return Report(summary, noisy, signals["listen"], signals["asr"], pipeline.weights)
-
-
-def _reference(scene: Scene, config: Config) -> F32:
-    """What an output should be, float32 (samples,): a beam refers to the centroid, one microphone to itself."""
-    return scene.reference[:, 0 if config.beamformer.kind == "none" else 1]
 
 
 def _scores(
@@ -146,9 +140,9 @@ def _reasons(scores: dict[str, dict[str, Score]]) -> dict[str, str]:
     }
 
 
-def _latency_ms(scene: Scene, config: Config, live: LiveResult, out: F32, n: int) -> dict[str, float | None]:
+def _latency_ms(scene: Scene, live: LiveResult, out: F32, n: int) -> dict[str, float | None]:
     """The budget of the runtime, and the delay found between the speech in the scene and in the file."""
-    found = find_lag(_reference(scene, config)[:n], out[: n + 1024, 1], 1024) if n else None
+    found = find_lag(scene.reference[:n], out[: n + 1024, 1], 1024) if n else None
     hop_ms = live.summary.deadline_ms
     stream_ms = 1000.0 * found.lag_samples / scene.rate_hz if found and found.correlation > 0.1 else None
     return {
