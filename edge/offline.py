@@ -15,6 +15,8 @@ from edge.config.schema import Config
 from edge.errors import AudioFileError
 from edge.frontend import SANE_MAX
 from edge.geometry import geometry_from_config
+from edge.health.log import HealthLog
+from edge.heard import HeardDirections
 from edge.mask.factory import make_estimator
 from edge.meters import peak_dbfs, rms_dbfs
 from edge.pipeline import Pipeline
@@ -24,7 +26,8 @@ from edge.runtime.timing import HopClock, RunStatistics
 F32 = NDArray[np.float32]
 
 RESAMPLE_CHUNK_FRAMES = 4096
-SNR_EVERY_S = 0.5
+NOTE_EVERY_S = 0.5
+"""between two looks at SNR and direction"""
 
 
 class Enhancer:
@@ -87,8 +90,24 @@ class Enhancer:
         self._given += len(samples)
         return samples
 
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """What a user should know so far, one sentence each: microphones that were left out, channels that have moved,
+        a fixed beam that looks where the talker is not.
+        """
+        sentences, pipeline = self._chain.health.sentences, self.pipeline
+        if pipeline.beamformer_kind != "none" and not pipeline.spatial.tracking:
+            looked_deg = (pipeline.azimuth_deg + 180.0) % 360.0 - 180.0
+            heard_deg = self._chain.heard.elsewhere_deg(looked_deg, pipeline.elevation_deg)
+            if heard_deg is not None:
+                where = f"the talker was heard at {heard_deg:.0f} degrees, the beam looked at {looked_deg:.0f}"
+                return (*sentences, f'{where}; leave out --azimuth (steering = "track") to follow')
+        return tuple(sentences)
+
     def report(self) -> dict[str, Any]:
-        """Levels in dBFS, SNR estimates (median over time), where the beam looks and cost so far, as plain values."""
+        """Levels in dBFS, SNR estimates (median over time), where the beam looks, where the talker was heard (None
+        where that is not clear), state of the microphones and cost so far, as plain values.
+        """
         chain, pipeline = self._chain, self.pipeline
         meters = pipeline.meters
         hop, stages = self.statistics.costs()
@@ -99,6 +118,9 @@ class Enhancer:
             "steering": "track" if pipeline.spatial.tracking else "fixed",
             "azimuth_deg": pipeline.azimuth_deg,
             "elevation_deg": pipeline.elevation_deg,
+            "heard_azimuth_deg": chain.heard.azimuth_deg,
+            "microphones_out": chain.health.microphones_out,
+            "channel_order": chain.health.channel_order,
             "level_in_dbfs": rms_dbfs(meters.energy, meters.frames),
             "peak_in_dbfs": peak_dbfs(meters.peak),
             "level_out_dbfs": rms_dbfs(meters.out_energy, meters.frames),
@@ -185,6 +207,8 @@ class _HopStream:
         self._pipeline = pipeline
         self.clock = HopClock([name for name, _ in pipeline.stages], round(pipeline.profile.hop_ms * 1e6))
         self.statistics = RunStatistics(self.clock)
+        self.health = HealthLog(pipeline.front.health, pipeline.front.order, pipeline.profile.hop_ms / 1000.0)
+        self.heard = HeardDirections()
         self.snr_in_db: list[float] = []
         self.snr_out_db: list[float] = []
         self._stages = tuple(stage for _, stage in pipeline.stages)
@@ -193,7 +217,7 @@ class _HopStream:
         """frames of delay still to be left out"""
         self._owed = 0
         """frames taken in and not yet given out"""
-        self._snr_every_hops = max(1, round(1000.0 * SNR_EVERY_S / pipeline.profile.hop_ms))
+        self._note_every_hops = max(1, round(1000.0 * NOTE_EVERY_S / pipeline.profile.hop_ms))
 
     def push(self, samples: F32) -> F32:
         self._owed += len(samples)
@@ -213,8 +237,11 @@ class _HopStream:
             out = made[filled : filled + len(piece)]
             clock.run_hop(pipeline.load, self._stages, pipeline.store, piece, out)
             filled += len(piece)
-            if clock.hops % self._snr_every_hops == 0:
+            self.health.note()
+            if clock.hops % self._note_every_hops == 0:
                 self._note_snr()
+                if pipeline.spatial.localizer is not None:
+                    self.heard.note(pipeline.spatial.localizer)
             if clock.hops % (clock.ring_hops // 2) == 0:
                 self.statistics.drain()
         self.statistics.drain()

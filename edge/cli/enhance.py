@@ -91,8 +91,8 @@ def run(args: argparse.Namespace) -> int:
     warnings = [source.warning] if source.warning else []
     if bad := measured["nonfinite_samples"]:
         warnings.append(f"{bad} samples were not finite or beyond +-{SANE_MAX:.0f} and became silence")
-    for sentence in warnings:
-        say(f"warning: {sentence}")
+    for sentence in (*(f"warning: {warning}" for warning in warnings), *enhancer.findings):
+        say(sentence)
     report = {
         "input": str(source_path),
         "output": str(target_path),
