@@ -50,10 +50,17 @@ def describe(config: Config) -> dict[str, Any]:
             "rate_hz": config.output.rate_hz,
             "format": config.output.format,
         },
+        "echo": _echo(config),
         "beamformer": {
             "kind": config.beamformer.kind,
+            "steering": _steering(config, geometry),
             "azimuth_deg": config.beamformer.azimuth_deg,
             "elevation_deg": config.beamformer.elevation_deg,
+            "sector_deg": config.beamformer.sector_deg,
+        },
+        "health": {
+            "enabled": config.health.enabled and geometry.mics > 1,
+            "channel_order": config.health.channel_order,
         },
         "mask": {"kind": config.mask.kind, "floor_db": config.mask.floor_db, **_network(config)},
         "latency_ms": {line.name: line.ms for line in lines} | {"total": sum(line.ms for line in lines)},
@@ -97,6 +104,23 @@ def _channels(config: Config) -> list[dict[str, Any]]:
             entry["meaning"] = _ROLE_NAMES[role]
         channels.append(entry)
     return channels
+
+
+def _echo(config: Config) -> dict[str, Any]:
+    references = [channel for channel, role in enumerate(config.array.roles) if role == "R"]
+    return {
+        "enabled": config.echo.enabled and bool(references),
+        "references": references,
+        "tail_ms": config.echo.tail_ms,
+        "max_delay_ms": config.echo.max_delay_ms,
+    }
+
+
+def _steering(config: Config, geometry: ArrayGeometry) -> str | None:
+    """How the beam gets its direction; None where there is no beam."""
+    if config.beamformer.kind == "none":
+        return None
+    return config.beamformer.steering if geometry.hears_azimuth else "fixed"
 
 
 def _sink(config: Config) -> str:
@@ -143,6 +167,8 @@ def _notes(config: Config, geometry: ArrayGeometry, rate_hz: int) -> list[str]:
         )
     if geometry.mics > 1 and geometry.ambiguity:
         notes.append(geometry.ambiguity)
+    if config.beamformer.kind != "none" and config.beamformer.steering == "track" and not geometry.hears_azimuth:
+        notes.append("An upright line of microphones cannot tell azimuths apart: the beam does not follow the talker.")
     if config.beamformer.kind == "none" and geometry.mics > 1:
         notes.append('beamformer.kind is "none": only the first microphone is heard.')
     input_rate_hz = config.input.rate_hz
@@ -195,9 +221,10 @@ def render(description: dict[str, Any]) -> str:
     out.append(f"input       {source['kind']} {source['from']}: {said}")
     to = "" if sink["kind"] == "null" else f" {sink['to']}, {sink['rate_hz']} Hz, {sink['format']}"
     out.append(f"output      {sink['kind']}{to}: {', '.join(sink['channels'])}")
-    beam, mask = d["beamformer"], d["mask"]
-    look = f", azimuth {beam['azimuth_deg']:g}, elevation {beam['elevation_deg']:g} degrees"
-    out.append(f"beamformer  {beam['kind']}{look if beam['kind'] != 'none' else ''}")
+    mask = d["mask"]
+    out.append(f"echo        {_render_echo(d['echo'])}")
+    out.append(f"beamformer  {_render_beam(d['beamformer'])}")
+    out.append(f"health      {_render_health(d['health'], array['mics'])}")
     network = f" {mask['model'] or 'that cannot run'}, {mask['precision']}" if mask["kind"] == "network" else ""
     out.append(f"mask        {mask['kind']}{network}; least gain {mask['floor_db']:g} dB")
     if mask["problem"]:
@@ -217,6 +244,33 @@ def render(description: dict[str, Any]) -> str:
     if d["notes"]:
         out += ["", "notes", *(f"  - {note}" for note in d["notes"])]
     return "\n".join(out) + "\n"
+
+
+def _render_echo(echo: dict[str, Any]) -> str:
+    references = echo["references"]
+    if not references:
+        return "nothing to cancel: no channel has role R"
+    named = f"reference channel{'s' * (len(references) > 1)} {' and '.join(str(channel) for channel in references)}"
+    if not echo["enabled"]:
+        return f"off, {named} not used"
+    return f"cancelled: {named}, tail {echo['tail_ms']:g} ms, found up to {echo['max_delay_ms']:g} ms late"
+
+
+def _render_beam(beam: dict[str, Any]) -> str:
+    at = f"azimuth {beam['azimuth_deg']:g}, elevation {beam['elevation_deg']:g} degrees"
+    if beam["steering"] is None:
+        return str(beam["kind"])
+    if beam["steering"] == "fixed":
+        return f"{beam['kind']}, fixed at {at}"
+    where = "everywhere" if beam["sector_deg"] >= 180.0 else f"within {beam['sector_deg']:g} degrees of its start"
+    return f"{beam['kind']}, follows the talker {where}, starts at {at}"
+
+
+def _render_health(health: dict[str, Any], mics: int) -> str:
+    if not health["enabled"]:
+        return "off" if mics > 1 else "one microphone: none to leave out"
+    order = {"correct": "put right", "alarm": "reported", "ignore": "not looked for"}[health["channel_order"]]
+    return f"microphones that fail are left out, channels that have changed places are {order}"
 
 
 def _render_array(array: dict[str, Any], channels: list[dict[str, Any]]) -> list[str]:

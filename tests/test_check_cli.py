@@ -75,7 +75,9 @@ def test_the_whole_text(good_file: Path, capsys: pytest.CaptureFixture[str]) -> 
 profile     assistant: 16000 Hz, window 512, hop 128 (8 ms)
 input       alsa default: 6 channels, 48000 Hz, S16_LE
 output      loopback hw:CARD=Loopback,DEV=0, 16000 Hz, S16_LE: listen, asr
-beamformer  mvdr, azimuth 90, elevation 0 degrees
+echo        cancelled: reference channel 5, tail 200 ms, found up to 250 ms late
+beamformer  mvdr, follows the talker everywhere, starts at azimuth 90, elevation 0 degrees
+health      microphones that fail are left out, channels that have changed places are put right
 mask        wiener; least gain -24 dB
 
 channel  role                  x mm     y mm     z mm   gain dB   delay towards look (samples)
@@ -138,6 +140,9 @@ def test_json(good_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     microphone = {"channel": 2, "role": "M", "meaning": "microphone 1", "gain_db": 0.5, "delay_us": 0.0}
     assert said["channels"][2] == microphone
     assert said["latency_ms"]["total"] == 44.0
+    assert said["echo"] == {"enabled": True, "references": [5], "tail_ms": 200.0, "max_delay_ms": 250.0}
+    assert said["health"] == {"enabled": True, "channel_order": "correct"}
+    assert (said["beamformer"]["steering"], said["beamformer"]["sector_deg"]) == ("track", 180.0)
     assert said["mask"] == {
         "kind": "wiener",
         "floor_db": -24.0,
@@ -146,6 +151,51 @@ def test_json(good_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "precision": None,
         "problem": None,
     }
+
+
+UPRIGHT = [[0.0, 0.0, 0.0], [0.0, 0.0, 0.05]]
+
+
+@pytest.mark.parametrize(
+    ("table", "line"),
+    [
+        ({"array": {"positions_m": SQUARE}}, "echo        nothing to cancel: no channel has role R"),
+        (
+            {"array": {"positions_m": SQUARE, "roles": "RMMMMR"}, "echo": {"tail_ms": 100}},
+            "echo        cancelled: reference channels 0 and 5, tail 100 ms, found up to 250 ms late",
+        ),
+        (
+            {"array": {"positions_m": SQUARE, "roles": "RMMMM"}, "echo": {"enabled": False}},
+            "echo        off, reference channel 0 not used",
+        ),
+        (
+            {"array": {"positions_m": SQUARE}, "beamformer": {"steering": "fixed", "azimuth_deg": 30}},
+            "beamformer  mvdr, fixed at azimuth 30, elevation 0 degrees",
+        ),
+        (
+            {"array": {"positions_m": SQUARE}, "beamformer": {"sector_deg": 45}},
+            "beamformer  mvdr, follows the talker within 45 degrees of its start, starts at azimuth 0, elevation 0 "
+            "degrees",
+        ),
+        ({"array": {"positions_m": UPRIGHT}}, "beamformer  mvdr, fixed at azimuth 0, elevation 0 degrees"),
+        ({}, "beamformer  none"),
+        ({}, "health      one microphone: none to leave out"),
+        ({"array": {"positions_m": SQUARE}, "health": {"enabled": False}}, "health      off"),
+        (
+            {"array": {"positions_m": SQUARE}, "health": {"channel_order": "alarm"}},
+            "health      microphones that fail are left out, channels that have changed places are reported",
+        ),
+    ],
+)
+def test_echo_steering_and_health_are_said(table: dict, line: str) -> None:
+    assert line in render(describe(config_from_dict({**WITHOUT_NETWORK, **table}))).splitlines()
+
+
+def test_an_upright_line_that_follows_nobody_has_a_note() -> None:
+    table = {**WITHOUT_NETWORK, "array": {"positions_m": UPRIGHT}}
+    assert any("does not follow" in note for note in describe(config_from_dict(table))["notes"])
+    fixed = {**table, "beamformer": {"steering": "fixed"}}
+    assert not any("does not follow" in note for note in describe(config_from_dict(fixed))["notes"])
 
 
 def test_a_broken_file_is_exit_3_with_everything_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
