@@ -101,6 +101,9 @@ def test_help_names_every_subcommand_and_exit_code(capsys):
         assert re.search(rf"^    {name}( |$)", text, re.MULTILINE)
     for kind in (*errors.EdgeError.__subclasses__(), errors.EdgeError):
         assert re.search(rf"^  {kind.exit_code}  ", text, re.MULTILINE)
+    for code in (cli.EXIT_INTERRUPTED, cli.EXIT_BROKEN_PIPE):
+        assert re.search(rf"^  {code}  ", text, re.MULTILINE)
+    assert "unfit to calibrate with" in text
 
 
 @pytest.mark.parametrize("name", sorted(cli.SUBCOMMANDS))
@@ -144,7 +147,7 @@ def test_every_option_is_documented():
     text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     for name in cli.SUBCOMMANDS:
         assert f"## edge {name}\n" in text
-    for name in ("run", "enhance", "warmup", "bench", "doctor", "pattern", "calibrate"):
+    for name in ("run", "demo", "enhance", "warmup", "bench", "doctor", "pattern", "calibrate"):
         parser = cli._parser(name)
         actions = parser._subparsers._group_actions[0].choices[name]._actions
         section = text.split(f"## edge {name}\n")[1].split("\n## ")[0]

@@ -39,9 +39,11 @@ exit codes:
   3    a configuration, board or geometry is wrong
   4    a sound device is missing, busy or cannot do what was asked
   5    a network or its manifest is missing, corrupted or does not fit
-  6    a sound file is missing, unreadable, empty or has the wrong channels
+  6    a sound file is missing, unreadable, empty, has the wrong channels, is unfit to calibrate with,
+       or cannot be written
   7    the MQTT broker refused or could not be reached
   130  interrupted
+  141  whoever read the output has gone
 """
 
 
