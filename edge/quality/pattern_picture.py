@@ -28,6 +28,7 @@ CURVES = (("#1d2733", "-"), ("#e08e0b", "-"), ("#2b7fd9", "--"), ("#c8334a", "-.
 """colour and line, which differ without colours too"""
 ALIASING = "#1f8fdf"
 """seen on light and dark alike"""
+LABEL = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
 TICKS_HZ = (100, 200, 500, 1000, 2000, 4000, 8000)
 DPI = 80
 
@@ -97,7 +98,9 @@ def _map(axes: Axes, pattern: Pattern, geometry: ArrayGeometry) -> QuadMesh:
     axes.axvline((pattern.azimuth_deg + 180.0) % 360.0 - 180.0, color=plots.INK, lw=1.0, ls=(0, (4, 3)))
     if geometry.spatial_aliasing_hz < pattern.frequencies_hz[-1]:
         axes.axhline(geometry.spatial_aliasing_hz, color=ALIASING, lw=1.2, ls="--")
-        axes.text(178.0, geometry.spatial_aliasing_hz * 1.04, "aliasing", color=ALIASING, fontsize=8, ha="right")
+        axes.text(
+            178.0, geometry.spatial_aliasing_hz * 1.12, "aliasing", color=ALIASING, fontsize=8, ha="right", bbox=LABEL
+        )
     axes.set_title(pattern.kind)
     axes.set_ylabel("Hz")
     return image
@@ -127,7 +130,7 @@ def _curves(axes: Axes, patterns: Sequence[Pattern], geometry: ArrayGeometry, na
     axes.minorticks_off()
     axes.set_xticks(TICKS_HZ, [_hz(tick) for tick in TICKS_HZ])
     if geometry.spatial_aliasing_hz < patterns[0].frequencies_hz[-1]:
-        axes.axvline(geometry.spatial_aliasing_hz, color=ALIASING, lw=1.0, ls="--")
+        axes.axvline(geometry.spatial_aliasing_hz, color=plots.MUTED, lw=1.2, ls=":")
     axes.grid(color=plots.GRID, lw=0.8)
     axes.set_title(title)
     axes.set_ylabel("dB")
