@@ -124,6 +124,17 @@ def test_two_may_fail_and_one_always_stays():
     assert np.isfinite(out).all()
 
 
+@pytest.mark.parametrize("positions", [SQUARE, CIRCLE])
+def test_most_may_die_at_once(positions):
+    x = scene(positions, 5.0, seed=3).copy()
+    dead = list(range(len(positions) - 1 - len(positions) // 4))
+    x[int(FAIL_S * RATE_HZ) :, dead] = 0.0
+    events, out = watch(x, positions)
+    assert sorted((m, why) for _, m, why in events) == [(m, "dead") for m in dead]
+    assert max(when for when, _, _ in events) < FAIL_S + 1.5
+    assert np.isfinite(out).all()
+
+
 def test_not_a_number_for_good_is_a_dead_microphone():
     x = scene(seconds=3.5)
     x[int(FAIL_S * RATE_HZ) :, 1] = np.nan

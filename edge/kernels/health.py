@@ -22,6 +22,8 @@ RUN_SAMPLES = 16
 ANCHOR_REPEATS = 3
 ANCHOR_SAMPLES = 4000
 
+# Even when most of the others are silent too, one that has been heard for so long beside digital zeros shows them dead.
+ALONE_SAMPLES = 8000
 # Reasons, in the order of `edge.health.reasons.REASONS`.
 DEAD, STUCK = 1, 2
 
@@ -39,7 +41,7 @@ def watch_samples(block, channels, active, keep, reach, sane_max, levels, counts
     counts (4, channels): equal samples up to now, samples since the last run of equal ones, age of the anchor, its
     returns; anchors (channels, n).
     Written: frozen (mics,): 0 moves, DEAD all zero, STUCK constant or the same samples again.
-    Returns how many active microphones are frozen while most of the others hear something.
+    Returns how many active microphones are frozen while most of the others hear something, or one does for long.
     """
     hop, captured = block.shape
     tail = anchors.shape[1]
@@ -105,7 +107,7 @@ def watch_samples(block, channels, active, keep, reach, sane_max, levels, counts
         if not active[m]:
             frozen[m] = kind
             continue
-        others = hearing = 0
+        others = hearing = alone = 0
         for n in range(channels.shape[0]):
             if n == m or not active[n]:
                 continue
@@ -120,7 +122,8 @@ def watch_samples(block, channels, active, keep, reach, sane_max, levels, counts
                 loud = counts[1, o] >= STOP_SAMPLES + reach and power >= STOP_POWER
                 long = min(run, counts[1, o]) >= QUIET_STOP_SAMPLES and power >= QUIET_STOP_POWER
                 hearing += loud or long
-        if hearing > 0 and 2 * hearing >= others:
+                alone += loud and min(run, counts[1, o]) >= ALONE_SAMPLES
+        if (hearing > 0 and 2 * hearing >= others) or alone > 0:
             frozen[m] = kind
             found += 1
     return found
