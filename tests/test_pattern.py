@@ -178,6 +178,30 @@ def test_the_picture_ends_at_0_db_and_before_half_the_rate(tmp_path: Path) -> No
             assert np.linalg.norm(np.subtract(to_rgb(one.get_color()), to_rgb(other.get_color()))) > 0.5
 
 
+def test_after_a_recording_its_direction_and_missing_microphones_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The demo's scene, its last microphone without sound."""
+    from edge.demo.bundled import MIX
+
+    board = ["--board", "respeaker_4mic_square", "--kind", "delay_sum"]
+    assert main(["pattern", *board, "--azimuth", "-90", "--after", str(MIX)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (at,) = (i for i, line in enumerate(lines) if line.startswith("mvdr after mix.flac: looks at "))
+    looked_deg = float(lines[at].split("looks at ")[1].split(" deg")[0])
+    assert abs(looked_deg - 40.0) < 8.0, "where the talker is, not where it started"
+    assert lines[at + 1] == "  all microphones are in use"
+
+    samples = soundfile.read(MIX, dtype="float32")[0][: 8 * 16000]
+    samples[:, 3] = 0.0
+    soundfile.write(tmp_path / "dead.wav", samples, 16000)
+    assert main(["pattern", *board, "--after", str(tmp_path / "dead.wav")]) == 0
+    assert "  microphone 3 (channel 3) is dead: digital zero; going on with 3\n" in capsys.readouterr().out
+    assert main(["pattern", *board, "--after", str(tmp_path / "dead.wav"), "--json"]) == 0
+    start, learnt = json.loads(capsys.readouterr().out)["patterns"]
+    assert (start["left_out"], len(learnt["left_out"])) == ([], 1)
+
+
 def test_after_a_recording_the_weights_are_those_in_use_at_its_end(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -68,7 +68,8 @@ def run(args: argparse.Namespace) -> int:
         weights = starting_weights(beamformer, azimuth_deg, elevation_deg)
         found.append(pattern_of(kind, weights, frequencies_hz, geometry, azimuth_deg, elevation_deg))
     if args.after:
-        found.append(_learnt(config, Path(args.after)))
+        learnt = _learnt(config, Path(args.after))
+        found.append(learnt)
     named = args.board or args.config
     if args.out:
         from edge.quality.pattern_picture import draw
@@ -80,6 +81,8 @@ def run(args: argparse.Namespace) -> int:
         _print_json(named, config, found, aliasing_hz, args.out)
     else:
         _print(named, config, found, aliasing_hz, args.out)
+        if args.after:
+            _print_learnt(learnt)
     return 0
 
 
@@ -139,6 +142,12 @@ def _print(named: str, config: Config, found: list[Pattern], aliasing_hz: float,
             print(f"  {pattern.kind:<32}" + "".join(f"{getattr(pattern, name)[b]:7.1f}" for b in bins))
     if out:
         print(f"picture in {out}")
+
+
+def _print_learnt(pattern: Pattern) -> None:
+    print(f"{pattern.kind}: looks at {pattern.azimuth_deg + 0.0:.0f} deg, elevation {pattern.elevation_deg:g} deg")
+    for sentence in pattern.left_out or ("all microphones are in use",):
+        print(f"  {sentence}")
 
 
 def _print_json(named: str, config: Config, found: list[Pattern], aliasing_hz: float, out: str | None) -> None:

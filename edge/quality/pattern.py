@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from edge.beamform.base import Beamformer
 from edge.config.schema import Config
 from edge.geometry import ArrayGeometry, geometry_from_config
+from edge.health.report import left_out, lost_sentence
 from edge.pipeline import Pipeline
 
 F64 = NDArray[np.float64]
@@ -44,6 +45,8 @@ class Pattern:
     """(bins,): gain over noise that each microphone makes by itself, at most 10 log10(mics)"""
     directivity_index_db: F64
     """(bins,): gain over a spherically isotropic field"""
+    left_out: tuple[str, ...] = ()
+    """one sentence per microphone that the beam does without"""
 
 
 def steering(
@@ -109,7 +112,8 @@ def pattern_after(config: Config, source: Blocks, name: str) -> Pattern:
     out = np.zeros((pipeline.hop_samples, len(pipeline.outputs)), np.float32)
     while source.read(block) == len(block):
         pipeline.process(block, out)
-    return pattern_of(
+    missing = left_out(pipeline.front.health, pipeline.front.order)
+    found = pattern_of(
         f"{config.beamformer.kind} after {name}",
         pipeline.weights,
         pipeline.frequencies_hz,
@@ -117,6 +121,8 @@ def pattern_after(config: Config, source: Blocks, name: str) -> Pattern:
         pipeline.azimuth_deg,
         pipeline.elevation_deg,
     )
+    used = len(config.array.positions_m) - len(missing)
+    return replace(found, left_out=tuple(lost_sentence(entry, used) for entry in missing))
 
 
 def pattern_of(
@@ -158,6 +164,7 @@ def pattern_as_dict(pattern: Pattern) -> dict[str, object]:
         "kind": pattern.kind,
         "azimuth_deg": pattern.azimuth_deg,
         "elevation_deg": pattern.elevation_deg,
+        "left_out": list(pattern.left_out),
         "frequencies_hz": pattern.frequencies_hz.tolist(),
         "azimuths_deg": pattern.azimuths_deg.tolist(),
         "response_db": np.round(pattern.response_db, 2).tolist(),
