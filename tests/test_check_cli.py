@@ -208,6 +208,21 @@ def test_a_broken_file_is_exit_3_with_everything_on_stderr(capsys: pytest.Captur
     assert all(line.startswith("  - ") for line in lines[1:])
 
 
+def test_the_documents_show_what_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    docs = Path(__file__).resolve().parent.parent / "docs"
+    assert main(["check", "--board", "respeaker_usb_v2"]) == 0
+    sample = "$ edge check --board respeaker_usb_v2\n" + capsys.readouterr().out
+    assert sample in (docs / "cli.md").read_text(encoding="utf-8")
+    main(["check", str(EXAMPLES / "broken.toml")])
+    printed = [line.strip() for line in capsys.readouterr().err.splitlines()[1:]]
+    shown = (docs / "configuration.md").read_text(encoding="utf-8").split("19 problems\n")[1].split("  ...\n")[0]
+    # the document breaks long lines
+    problems = [" ".join(("- " + problem).split()) for problem in shown.removeprefix("  - ").split("\n  - ")]
+    assert len(problems) == 6
+    for problem in problems:
+        assert problem in printed
+
+
 def test_a_missing_file_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "absent.toml"
     assert main(["check", str(file)]) == 3

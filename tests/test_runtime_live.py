@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -79,6 +80,9 @@ def test_the_summary_is_json_and_text(input_file):
     )
     for words in ("p99.9", "beamform", "deadline misses", "overruns", "algorithmic 16.0"):
         assert words in summary.as_text()
+    assert "SNR estimate" not in summary.as_text(), "without a network there is none"
+    with_estimates = replace(summary, snr_in_db=1.33, snr_out_db=14.6).as_text()
+    assert "SNR estimate, dB   1.3 at the first microphone, 14.6 out (of the last 3 s alone)\n" in with_estimates + "\n"
 
 
 def test_a_snapshot_says_what_went_through():

@@ -8,6 +8,7 @@ from typing import Any
 
 from edge.runtime.loop import AudioLoop
 from edge.runtime.timing import Cost, RunStatistics
+from edge.snr import TIME_CONSTANT_S
 from edge.telemetry.payload import json_ready
 from edge.telemetry.snapshot import Snapshot
 
@@ -36,6 +37,7 @@ class RunSummary:
     mode: str
     snr_in_db: float | None
     snr_out_db: float | None
+    """estimates at the end, of the last seconds alone"""
     rss_mib: float | None
     warnings: tuple[str, ...]
 
@@ -59,7 +61,8 @@ class RunSummary:
             "latency, ms        " + ", ".join(f"{name} {ms:.1f}" for name, ms in self.latency_ms.items()),
         ]
         if self.snr_in_db is not None and self.snr_out_db is not None:
-            lines.append(f"SNR estimate, dB   {self.snr_in_db:.1f} at the first microphone, {self.snr_out_db:.1f} out")
+            estimates = f"{self.snr_in_db:.1f} at the first microphone, {self.snr_out_db:.1f} out"
+            lines.append(f"SNR estimate, dB   {estimates} (of the last {TIME_CONSTANT_S:g} s alone)")
         if self.mode != "normal":
             lines.append(f"mode               {self.mode}")
         return "\n".join(lines)
