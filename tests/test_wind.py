@@ -231,6 +231,17 @@ def test_wind_is_reported_with_its_level_and_ends():
     assert max(corners[round(7.6 * hops_s) :]) == 0.0  # half a second after a gust all is as before
 
 
+@pytest.mark.parametrize(("level_dbfs", "called"), [(-40.0, True), (-75.0, False)])
+def test_faint_incoherent_sound_is_not_called_wind(level_dbfs, called):
+    wind, stft, _ = make()
+    rng = np.random.default_rng(12)
+    levels = []
+    x = 10 ** (-100.0 / 20) * rng.standard_normal((10 * RATE, 4))  # quiet sensors, so that faint sound stands out
+    x[6 * RATE :] += turbulence(rng, 4 * RATE, 4, level_dbfs)
+    follow(wind, stft, x, lambda hop: levels.append(wind.level_dbfs))
+    assert any(level is not None for level in levels) == called
+
+
 def test_a_knock_on_one_microphone_is_seen_within_two_hops():
     rng = np.random.default_rng(8)
     wind, stft, geometry = make()

@@ -32,6 +32,8 @@ GAIN_DB_PER_S = 30.0
 """how fast it is learnt at most that one microphone is louder than the others in everything"""
 CALLED_WIND_HZ = 150.0
 """it is called wind when frames are windy up to here ..."""
+CALLED_WIND_DBFS = -60.0
+"""... louder than this: what an echo canceller leaves behind is as incoherent, and fainter ..."""
 CALLED_WIND_S, BEGIN_SHARE, END_SHARE = 1.0, 0.3, 0.02
 """... for this share of the recent second; until next to none has been for some seconds"""
 
@@ -139,7 +141,9 @@ class Wind:
             wind.leave_out(x_re, x_im, self.windy, self.calm_re, self.calm_im)
         self._level += self._slow * (float(self._loud[0]) - self._level)
         self._often += self._slow * ((corner >= self._called_wind) - self._often)
-        self._is_wind = self._often > (END_SHARE if self._is_wind else BEGIN_SHARE)
+        least_dbfs = CALLED_WIND_DBFS - (10.0 if self._is_wind else 0.0)
+        loud = self._level * self._power_scale > 10.0 ** (least_dbfs / 10.0)
+        self._is_wind = loud and self._often > (END_SHARE if self._is_wind else BEGIN_SHARE)
 
     @property
     def level_dbfs(self) -> float | None:
