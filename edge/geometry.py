@@ -39,6 +39,16 @@ def unit_vector(azimuth_deg: float, elevation_deg: float = 0.0) -> NDArray[np.fl
     )
 
 
+def wrapped_deg(azimuth_deg: float) -> float:
+    """The same azimuth in [-180, 180)."""
+    return (azimuth_deg + 180.0) % 360.0 - 180.0
+
+
+def apart_deg(a_deg: float, b_deg: float) -> float:
+    """Angle between two azimuths, 0 to 180 degrees."""
+    return abs(wrapped_deg(a_deg - b_deg))
+
+
 def position_problems(positions_m: ArrayLike) -> list[str]:
     """Everything wrong with microphone positions, one sentence each; empty when they describe a usable array."""
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from edge.beamform.localizer import Localizer
-from edge.geometry import unit_vector
+from edge.geometry import apart_deg, unit_vector
 
 RECENT_S = 0.3
 """speech heard within this counts as now"""
@@ -54,4 +54,4 @@ class HeardDirections:
 
 def _median(azimuths_deg: list[float]) -> float:
     """The one of them that has the least angular distance to all."""
-    return min(azimuths_deg, key=lambda a: sum(abs((a - b + 180.0) % 360.0 - 180.0) for b in azimuths_deg))
+    return min(azimuths_deg, key=lambda a: sum(apart_deg(a, b) for b in azimuths_deg))

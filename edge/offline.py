@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edge.config.schema import Config
 from edge.errors import AudioFileError
 from edge.frontend import SANE_MAX
-from edge.geometry import geometry_from_config
+from edge.geometry import geometry_from_config, wrapped_deg
 from edge.health.log import HealthLog
 from edge.heard import HeardDirections
 from edge.mask.factory import make_estimator
@@ -97,7 +97,7 @@ class Enhancer:
         """
         sentences, pipeline = self._chain.health.sentences, self.pipeline
         if pipeline.beamformer_kind != "none" and not pipeline.spatial.tracking:
-            looked_deg = (pipeline.azimuth_deg + 180.0) % 360.0 - 180.0
+            looked_deg = wrapped_deg(pipeline.azimuth_deg)
             heard_deg = self._chain.heard.elsewhere_deg(looked_deg, pipeline.elevation_deg)
             if heard_deg is not None:
                 where = f"the talker was heard at {heard_deg:.0f} degrees, the beam looked at {looked_deg:.0f}"

@@ -1,8 +1,8 @@
 """The signal path, pure: one block of microphones in, one block of outputs out. No device, no clock, no log.
 
-Way of a sample: block -> roles, calibration, bad samples -> STFT -> beamformer -> mask -> floor, level, limiter -> out.
-The one backward edge is the speech presence of the hop before, which gates what the beamformer
-learns; it adds no delay.
+Way of a sample: block -> front end (roles, calibration, echo, STFT, health) -> spatial filter (wind, direction, beam)
+-> mask -> floor, level, limiter -> out. What gates the learning of the beam is the larger of what the listener hears in
+this hop and, the one backward edge, what the mask heard in the hop before; neither adds delay.
 """
 
 from __future__ import annotations
@@ -54,10 +54,12 @@ class Pipeline:
         self.meters = Meters(self.channels, len(self.outputs))
         self.front = FrontEnd(config, geometry, self.profile, self.meters)
         self._stft = self.front.stft
-        self.spatial = Spatial(config.beamformer, geometry, self.profile)
+        self.spatial = Spatial(config.beamformer, geometry, self._stft)
         self._estimator = estimator or make_estimator(config.mask.kind, config.mask, self.profile)
         self._listener: Listener | None = None
         """only where there is a beam to be steered by a network"""
+        self._listened: MaskEstimator | None = None
+        """the network that the listener is a twin of"""
         self._make_listener()
         self._level = LevelControl(config.post, self.profile, self._stft.power_scale)
         self._limiter = Limiter(config.post, self.profile, len(self.outputs))
@@ -260,8 +262,12 @@ class Pipeline:
     def _make_listener(self) -> None:
         """One for the network in force, where there is a beam to steer."""
         twin = getattr(self._estimator, "twin", None)  # only networks have one
-        if self.spatial.localizer is not None and twin is not None:
-            self._listener = Listener(twin(), self.profile.bins)
+        if self.spatial.localizer is None or twin is None:
+            return
+        if self._listener is not None and self._listened is self._estimator:
+            self._listener.reset()  # the overload ladder puts the same network in again, on the audio thread
+            return
+        self._listener, self._listened = Listener(twin(), self.profile.bins), self._estimator
 
     def set_beamformer(self, beamformer: str | Beamformer) -> None:
         """Change the beamformer, by kind or one from `make_beamformer`; the weights glide over to it."""

@@ -14,8 +14,7 @@ from edge.beamform.wind import Wind
 from edge.config.schema import BeamformerConfig
 from edge.geometry import ArrayGeometry
 from edge.kernels import beam as beam_kernels
-from edge.profiles import Profile
-from edge.windows import asymmetric_windows
+from edge.stft import Stft
 
 F32 = NDArray[np.float32]
 
@@ -29,12 +28,12 @@ class Spatial:
     Result: `beam` complex64 (bins,).
     """
 
-    def __init__(self, config: BeamformerConfig, geometry: ArrayGeometry, profile: Profile) -> None:
+    def __init__(self, config: BeamformerConfig, geometry: ArrayGeometry, stft: Stft) -> None:
+        profile = stft.profile
         self._config = config
         self._geometry = geometry
         self._hop_s = profile.hop_ms / 1000.0
-        spacing_hz = profile.rate_hz / profile.window_samples
-        self._frequencies_hz: NDArray[np.float64] = np.arange(profile.bins, dtype=np.float64) * spacing_hz
+        self._frequencies_hz = stft.frequencies_hz
         self._glide = np.float32(1.0 - math.exp(-self._hop_s / GLIDE_S))
         self.beamformer = self.make(config.kind)
         self._reference = self.make("none")
@@ -49,8 +48,7 @@ class Spatial:
                 config.elevation_deg,
                 config.sector_deg,
             )
-        window, _ = asymmetric_windows(profile.window_samples, profile.hop_samples)
-        self.wind = Wind(geometry, self._frequencies_hz, self._hop_s, window)
+        self.wind = Wind(geometry, self._frequencies_hz, self._hop_s, stft.analysis_window)
         """to be updated with each frame before all else"""
         # state
         self._active: NDArray[np.bool_] = np.ones(geometry.mics, np.bool_)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from edge.beamform.doa import SteeredPower, direction_grid
 from edge.beamform.tracking import DirectionTracker
-from edge.geometry import ArrayGeometry
+from edge.geometry import ArrayGeometry, apart_deg
 
 F32 = NDArray[np.float32]
 
@@ -16,7 +16,7 @@ STEER_STEP_DEG = 1.0
 
 
 class Localizer:
-    """Direction of the talker from the spectra and the speech presence of the hop before; allocates nothing per hop.
+    """Direction of the talker from the spectra and the speech presence; allocates nothing per hop.
 
     geometry: an array for which `hears_azimuth` is true. frequencies_hz (bins,), hop_s: of the spectra.
     azimuth_deg, elevation_deg: where the beam looks before anybody was heard, and the height of all that is looked at.
@@ -64,9 +64,9 @@ class Localizer:
         as there.
         """
         talker_deg = self._tracker.azimuth_deg
-        if talker_deg is None or _apart_deg(talker_deg, self._centre_deg) > self._sector_deg:
+        if talker_deg is None or apart_deg(talker_deg, self._centre_deg) > self._sector_deg:
             return azimuth_deg
-        return talker_deg if _apart_deg(talker_deg, azimuth_deg) > STEER_STEP_DEG else azimuth_deg
+        return talker_deg if apart_deg(talker_deg, azimuth_deg) > STEER_STEP_DEG else azimuth_deg
 
     def take(self, other: Localizer) -> None:
         """Go on with the talker that `other` has found, if it looks at the same directions."""
@@ -77,7 +77,3 @@ class Localizer:
         """Forget everybody."""
         self._power.reset()
         self._tracker.reset()
-
-
-def _apart_deg(a_deg: float, b_deg: float) -> float:
-    return abs((a_deg - b_deg + 180.0) % 360.0 - 180.0)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.beamform.doa import Grid
+from edge.geometry import apart_deg, wrapped_deg
 from edge.kernels import srp
 
 EVIDENCE_MIN = 0.003
@@ -58,8 +59,8 @@ class DirectionTracker:
         mass = self._mass_near(peak)
         azimuth_deg = self._refined(peak)
         if self.azimuth_deg is not None:
-            away = abs((azimuth_deg - self.azimuth_deg + 180.0) % 360.0 - 180.0)
-            if away > 2.0 * NEAR_DEG and mass < JUMP_CONFIDENCE:
+            away_deg = apart_deg(azimuth_deg, self.azimuth_deg)
+            if away_deg > 2.0 * NEAR_DEG and mass < JUMP_CONFIDENCE:
                 self.confidence = self._mass_near(self._index_of(self.azimuth_deg))
                 return
         elif mass < JUMP_CONFIDENCE:
@@ -89,7 +90,7 @@ class DirectionTracker:
             curvature = before - 2.0 * here + after
             if curvature < -1e-9:
                 azimuth_deg += self._step_deg * min(max(0.5 * (before - after) / curvature, -0.5), 0.5)
-        return (azimuth_deg + 180.0) % 360.0 - 180.0
+        return wrapped_deg(azimuth_deg)
 
     def take(self, other: DirectionTracker) -> None:
         """Go on with what `other`, on the same grid, knows."""
