@@ -17,11 +17,13 @@ class Listener:
     learnt as noise, and the beam shuts him out for good. What the same network hears at a microphone breaks that
     circle: it tells where to look for him, and what not to learn as noise.
 
-    estimator: one of its own, not that of the beam. bins: of the spectra. Allocates nothing per hop.
+    estimator: one of its own, not that of the beam. bins: of the spectra. behind: the estimator behind the beam that it
+    was made for. Allocates nothing per hop.
     """
 
-    def __init__(self, estimator: MaskEstimator, bins: int) -> None:
+    def __init__(self, estimator: MaskEstimator, bins: int, behind: MaskEstimator) -> None:
         self._estimator = estimator
+        self.behind = behind
         # scratch
         self._spectrum: NDArray[np.complex64] = np.zeros(bins, np.complex64)
         self._gain: F32 = np.zeros(bins, np.float32)
@@ -41,3 +43,11 @@ class Listener:
     def reset(self) -> None:
         """Forget what was heard."""
         self._estimator.reset()
+
+
+def make_listener(behind: MaskEstimator, bins: int) -> Listener | None:
+    """That of a network behind the beam: its twin, or the one it names for a single microphone because it hears cues of
+    the array itself. None for estimators that are no networks.
+    """
+    make = getattr(behind, "listener", None) or getattr(behind, "twin", None)
+    return None if make is None else Listener(make(), bins, behind)

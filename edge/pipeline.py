@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from edge.beamform.base import Beamformer
 from edge.config.schema import Config
+from edge.cues import Cues
 from edge.errors import ConfigError
 from edge.frontend import FrontEnd
 from edge.geometry import ArrayGeometry, geometry_from_config
 from edge.kernels import gains
-from edge.listener import Listener
+from edge.listener import Listener, make_listener
 from edge.mask.base import MaskEstimator
 from edge.mask.factory import make_estimator
 from edge.meters import Meters
@@ -55,11 +56,10 @@ class Pipeline:
         self.front = FrontEnd(config, geometry, self.profile, self.meters)
         self._stft = self.front.stft
         self.spatial = Spatial(config.beamformer, geometry, self._stft)
+        self._cues = Cues(geometry.mics, self.profile.bins)
         self._estimator = estimator or make_estimator(config.mask.kind, config.mask, self.profile)
         self._listener: Listener | None = None
         """only where there is a beam to be steered by a network"""
-        self._listened: MaskEstimator | None = None
-        """the network that the listener is a twin of"""
         self._make_listener()
         self._level = LevelControl(config.post, self.profile, self._stft.power_scale)
         self._limiter = Limiter(config.post, self.profile, len(self.outputs))
@@ -170,7 +170,9 @@ class Pipeline:
         self.spatial.form(front.spectrum_re, front.spectrum_im, self._gate)
 
     def _mask(self) -> None:
-        self._estimator.step(self.spatial.beam, self._gain)
+        front, spatial = self.front, self.spatial
+        self._cues.fill(self._estimator, front.spectrum_re, front.spectrum_im, front.active, spatial.in_force)
+        self._estimator.step(spatial.beam, self._gain)
 
     def _post(self) -> None:
         # a bypassed mask has unit gain everywhere, so its tracked presence stands in for the share of speech
@@ -261,13 +263,12 @@ class Pipeline:
 
     def _make_listener(self) -> None:
         """One for the network in force, where there is a beam to steer."""
-        twin = getattr(self._estimator, "twin", None)  # only networks have one
-        if self.spatial.localizer is None or twin is None:
+        if self.spatial.localizer is None:
             return
-        if self._listener is not None and self._listened is self._estimator:
+        if self._listener is not None and self._listener.behind is self._estimator:
             self._listener.reset()  # the overload ladder puts the same network in again, on the audio thread
             return
-        self._listener, self._listened = Listener(twin(), self.profile.bins), self._estimator
+        self._listener = make_listener(self._estimator, self.profile.bins) or self._listener
 
     def set_beamformer(self, beamformer: str | Beamformer) -> None:
         """Change the beamformer, by kind or one from `make_beamformer`; the weights glide over to it."""

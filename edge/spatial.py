@@ -86,7 +86,7 @@ class Spatial:
         x: all of the frame, (mics, bins); presence: of speech in the hop before, (bins,).
         """
         self.beamformer.update(self.wind.calm_re, self.wind.calm_im, presence)
-        target = self._target
+        target = self.in_force
         beam_kernels.approach(target.target_re, target.target_im, self._glide, self.weights_re, self.weights_im)
         if target is not self._reference and target.kind != "none":
             self.wind.bound(target.look_re, target.look_im, self.weights_re, self.weights_im)
@@ -145,9 +145,10 @@ class Spatial:
         self._settle()
 
     @property
-    def _target(self) -> Beamformer:
+    def in_force(self) -> Beamformer:
+        """The beamformer whose weights are followed: that of bypass is the plain microphone."""
         return self._reference if self.bypass else self.beamformer
 
     def _settle(self) -> None:
-        np.copyto(self.weights_re, self._target.target_re)
-        np.copyto(self.weights_im, self._target.target_im)
+        np.copyto(self.weights_re, self.in_force.target_re)
+        np.copyto(self.weights_im, self.in_force.target_im)

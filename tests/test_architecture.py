@@ -31,7 +31,7 @@ LEAVES = {
     "windows",
 }
 BLOCKS = {"beamform", "echo", "health", "mask", "meters", "post", "snr", "stft"}
-HALVES = {"frontend", "listener", "spatial"}
+HALVES = {"cues", "frontend", "listener", "spatial"}
 CONFIG = {"config"}
 EXPLAINING = {"description", "drawing", "latency"}
 RIM = {"audio", "telemetry"}

@@ -9,7 +9,13 @@ from numpy.typing import NDArray
 
 
 class MaskEstimator(Protocol):
-    """Causal gain estimator: one spectrum in, one gain per bin out, state inside, nothing allocated per step."""
+    """Causal gain estimator: one spectrum in, one gain per bin out, state inside, nothing allocated per step.
+
+    One for an array may have two things more. `cue_power`, float32 (2, bins) scratch or None: where there is one it is
+    filled right before each step with the mean power of the microphones in use (row 0) and with the mean power of what
+    the look direction does not explain of them, scaled so that diffuse noise gives about row 0 for any number of
+    microphones (row 1, zero with one). `listener()`: an estimator for a single microphone, whatever the beam does.
+    """
 
     latency_samples: int
     """Extra delay beyond the STFT's own; 0 for every estimator that ships."""
