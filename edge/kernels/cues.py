@@ -15,8 +15,8 @@ def look_residual(x_re, x_im, h_re, h_im, active, scratch, power):
     Spectra x and transfer function h (mics, bins), active (mics,) microphones that count (h may be anything at the
     others), scratch (3, bins). Written: power (2, bins). Row 0 is the mean of |x_m|^2. Row 1 is the mean of
     |x_m - h_m y|^2 times M / (M - 1), with y = h^H x / h^H h the least-squares fit and M the microphones that count:
-    nothing for what comes along h alone, row 0 on average for what is uncorrelated between microphones. With M = 1 row 1
-    is zero. Both are zero where the numbers are broken.
+    nothing for what comes along h alone, row 0 on average for what is uncorrelated between microphones. With M = 1
+    row 1 is zero. Both are zero where the numbers are broken.
     """
     mics, bins = x_re.shape
     y_re, y_im, norm = scratch[0], scratch[1], scratch[2]
