@@ -22,7 +22,7 @@ class Listener:
     """
 
     def __init__(self, estimator: MaskEstimator, bins: int, behind: MaskEstimator) -> None:
-        self._estimator = estimator
+        self.estimator = estimator
         self.behind = behind
         # scratch
         self._spectrum: NDArray[np.complex64] = np.zeros(bins, np.complex64)
@@ -33,16 +33,16 @@ class Listener:
         """Presence (bins,) in this very frame of the microphone, given as two parts (bins,)."""
         self._spectrum.real[:] = x_re
         self._spectrum.imag[:] = x_im
-        self._estimator.step(self._spectrum, self._gain)
-        return self._estimator.presence
+        self.estimator.step(self._spectrum, self._gain)
+        return self.estimator.presence
 
     def either(self, presence: F32) -> F32:
         """The larger of what was heard and `presence` (bins,), bin by bin."""
-        return np.maximum(self._estimator.presence, presence, out=self._either)
+        return np.maximum(self.estimator.presence, presence, out=self._either)
 
     def reset(self) -> None:
         """Forget what was heard."""
-        self._estimator.reset()
+        self.estimator.reset()
 
 
 def make_listener(behind: MaskEstimator, bins: int) -> Listener | None:

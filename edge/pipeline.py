@@ -57,14 +57,14 @@ class Pipeline:
         self._stft = self.front.stft
         self.spatial = Spatial(config.beamformer, geometry, self._stft)
         self._cues = Cues(geometry.mics, self.profile.bins)
-        self._estimator = estimator or make_estimator(config.mask.kind, config.mask, self.profile)
-        self._listener: Listener | None = None
+        self.estimator = estimator or make_estimator(config.mask.kind, config.mask, self.profile)
+        self.listener: Listener | None = None
         """only where there is a beam to be steered by a network"""
         self._make_listener()
         self._level = LevelControl(config.post, self.profile, self._stft.power_scale)
         self._limiter = Limiter(config.post, self.profile, len(self.outputs))
         self.snr = SnrEstimator(self.profile)
-        self.latency_samples = self._stft.latency_samples + self._estimator.latency_samples
+        self.latency_samples = self._stft.latency_samples + self.estimator.latency_samples
 
         # state
         self.mask_kind = config.mask.kind
@@ -72,7 +72,7 @@ class Pipeline:
         self._unit = np.float32(1.0)
         self._heard = 0
         """the first microphone in use"""
-        self._heard_presence = self._gate = self._estimator.presence
+        self._heard_presence = self._gate = self.estimator.presence
         """(bins,) presence that the talker is sought by, and that decides what the beamformer learns"""
         # scratch
         bins = self.profile.bins
@@ -140,12 +140,12 @@ class Pipeline:
         self.spatial.wind.update(front.spectrum_re, front.spectrum_im, front.active)
 
     def _listen(self) -> None:
-        presence = self._estimator.presence
+        presence = self.estimator.presence
         self._heard_presence = self._gate = presence
-        if self._listener is not None and self.mask_kind == "network" and self.spatial.beamformer.kind != "none":
+        if self.listener is not None and self.mask_kind == "network" and self.spatial.beamformer.kind != "none":
             front, heard = self.front, self._heard
-            self._heard_presence = self._listener.hear(front.spectrum_re[heard], front.spectrum_im[heard])
-            self._gate = self._listener.either(presence)
+            self._heard_presence = self.listener.hear(front.spectrum_re[heard], front.spectrum_im[heard])
+            self._gate = self.listener.either(presence)
 
     def _localize(self) -> None:
         self.spatial.localize(self._heard_presence, self.front.active)
@@ -161,8 +161,8 @@ class Pipeline:
     def _use(self, active: NDArray[np.bool_]) -> None:
         self.spatial.set_active(active)
         heard = int(active.argmax())
-        if heard != self._heard and self._listener is not None:
-            self._listener.reset()
+        if heard != self._heard and self.listener is not None:
+            self.listener.reset()
         self._heard = heard
 
     def _beamform(self) -> None:
@@ -171,12 +171,12 @@ class Pipeline:
 
     def _mask(self) -> None:
         front, spatial = self.front, self.spatial
-        self._cues.fill(self._estimator, front.spectrum_re, front.spectrum_im, front.active, spatial.in_force)
-        self._estimator.step(spatial.beam, self._gain)
+        self._cues.fill(self.estimator, front.spectrum_re, front.spectrum_im, front.active, spatial.in_force)
+        self.estimator.step(spatial.beam, self._gain)
 
     def _post(self) -> None:
         # a bypassed mask has unit gain everywhere, so its tracked presence stands in for the share of speech
-        ratio = self._estimator.presence if self.mask_kind == "bypass" else self._gain
+        ratio = self.estimator.presence if self.mask_kind == "bypass" else self._gain
         floor = self._unit if self.bypass else self._floor
         front, beam, snr = self.front, self.spatial.beam, self.snr
         snr.update(front.spectrum_re[self._heard], front.spectrum_im[self._heard], beam, ratio, floor)
@@ -229,7 +229,7 @@ class Pipeline:
     @property
     def presence(self) -> F32:
         """Speech presence after the last hop, float32 (bins,) in [0, 1]; overwritten by the next hop."""
-        return self._estimator.presence
+        return self.estimator.presence
 
     @property
     def frequencies_hz(self) -> NDArray[np.float64]:
@@ -252,23 +252,25 @@ class Pipeline:
         """Both outputs become the first microphone, echo and all, at the same latency; everything goes on learning."""
         self.spatial.bypass = self.front.keep_echo = enabled
 
-    def set_mask(self, estimator: MaskEstimator, kind: str) -> None:
-        """Put in another estimator (made and warmed elsewhere). Its latency must be that of the one it replaces."""
-        if estimator.latency_samples != self._estimator.latency_samples:
+    def set_mask(self, estimator: MaskEstimator, kind: str, listener: Listener | None = None) -> None:
+        """Put in another estimator of the same latency, made and warmed elsewhere, with its listener if that is made."""
+        if estimator.latency_samples != self.estimator.latency_samples:
             raise ConfigError(f"mask {kind!r} has another latency than the one in use; restart to change it")
-        self._estimator = estimator
+        self.estimator = estimator
         self.mask_kind = kind
         self.snr.trusted = kind == "network"
-        self._make_listener()
+        self.listener = listener or self.listener
+        if listener is None:
+            self._make_listener()
 
     def _make_listener(self) -> None:
         """One for the network in force, where there is a beam to steer."""
         if self.spatial.localizer is None:
             return
-        if self._listener is not None and self._listener.behind is self._estimator:
-            self._listener.reset()  # the overload ladder puts the same network in again, on the audio thread
+        if self.listener is not None and self.listener.behind is self.estimator:
+            self.listener.reset()  # the overload ladder puts the same network in again, on the audio thread
             return
-        self._listener = make_listener(self._estimator, self.profile.bins) or self._listener
+        self.listener = make_listener(self.estimator, self.profile.bins) or self.listener
 
     def set_beamformer(self, beamformer: str | Beamformer) -> None:
         """Change the beamformer, by kind or one from `make_beamformer`; the weights glide over to it."""
@@ -281,9 +283,9 @@ class Pipeline:
         self.front.reset()
         self._use(self.front.active)
         self.spatial.reset()
-        self._estimator.reset()
-        if self._listener is not None:
-            self._listener.reset()
+        self.estimator.reset()
+        if self.listener is not None:
+            self.listener.reset()
         self._level.reset()
         self._limiter.reset()
         self.snr.reset()

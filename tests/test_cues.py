@@ -218,5 +218,5 @@ def test_the_network_of_an_array_brings_another_one_for_the_listener():
     pipeline = make_pipeline(steering="track", beamformer="mvdr", azimuth_deg=10.0)
     pipeline.set_mask(ArrayNetwork(profile), "network")
     run(pipeline, 0.02 * np.random.default_rng(10).standard_normal((128 * 5, 4)))
-    assert pipeline._listener is not None
-    assert pipeline._listener.hear(*pipeline.front.spectrum_re[:2]) is ears.presence
+    assert pipeline.listener is not None
+    assert pipeline.listener.hear(*pipeline.front.spectrum_re[:2]) is ears.presence

@@ -111,10 +111,10 @@ def test_the_listener_hears_a_talker_whom_the_beam_shuts_out():
 
 def test_a_network_put_in_later_brings_its_listener():
     pipeline = make_pipeline(POSITIONS, "mvdr", "wiener", steering="track")
-    assert pipeline._listener is None
+    assert pipeline.listener is None
     pipeline.set_mask(make_estimator("network", MaskConfig(), pipeline.profile), "network")
-    assert pipeline._listener is not None
-    assert make_pipeline(mask="network", positions=((0.0, 0.0, 0.0),), beamformer="none")._listener is None
+    assert pipeline.listener is not None
+    assert make_pipeline(mask="network", positions=((0.0, 0.0, 0.0),), beamformer="none").listener is None
 
 
 def test_silence_and_garbage_turn_no_beam():
