@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from models.data import RATE_HZ, Corpus
 from models.rooms import RoomBank, random_equaliser
-from models.sounds import NoiseMaker, stretch, unit
+from models.sounds import NoiseMaker, unit
+from models.talkers import Talkers
 
 F32 = NDArray[np.float32]
 
@@ -47,11 +48,7 @@ class Mixer:
         self.samples = int(config.segment_s * RATE_HZ)
         self._noises = NoiseMaker(noise, speech, self.samples)
         self._rooms = RoomBank(seed, self.samples, config.rooms)
-        self._by_group: dict[str, list[int]] = {}
-        for i, clip in enumerate(speech.clips):
-            self._by_group.setdefault(clip.group, []).append(i)
-        weight = np.array([c.samples for c in speech.clips], np.float64)
-        self._speech_cdf = np.cumsum(weight / weight.sum())
+        self._talkers = Talkers(speech, self.samples)
         self._wet = np.zeros((config.pool, self.samples), np.float32)
         self._early = np.zeros((config.pool, self.samples), np.float32)
         self._noise = np.zeros((config.pool, self.samples), np.float32)
@@ -59,25 +56,7 @@ class Mixer:
 
     def speech_segment(self, rng: np.random.Generator) -> tuple[F32, F32]:
         """(reverberant, early target) of one talker: utterances with pauses, 0.85 to 1.15 times as fast, in a room."""
-        first = min(int(np.searchsorted(self._speech_cdf, rng.random())), len(self.speech.clips) - 1)
-        group = self._by_group[self.speech.clips[first].group]
-        speed = float(rng.uniform(0.85, 1.15)) if rng.random() < 0.5 else 1.0
-        dry = np.zeros(self.samples, np.float32)
-        where = -int(rng.uniform(0.0, 0.5) * RATE_HZ) if rng.random() < 0.5 else int(rng.exponential(0.3) * RATE_HZ)
-        index = first
-        while where < self.samples:
-            clip = self.speech.clips[index]
-            room = int((self.samples - max(where, 0)) * speed) + 512
-            # start inside a long utterance, so that all of it is heard over time
-            start = int(rng.integers(0, clip.samples - room)) if clip.samples > room and where <= 0 else max(0, -where)
-            audio = self.speech.audio(clip, min(start, clip.samples // 2), room)
-            if speed != 1.0:
-                audio = stretch(audio, speed)
-            at = max(where, 0)
-            n = min(audio.size, self.samples - at)
-            dry[at : at + n] += unit(audio[:n]) if n > 400 else audio[:n]
-            where = at + n + int(rng.exponential(0.25) * RATE_HZ)
-            index = group[int(rng.integers(len(group)))]
+        dry = self._talkers.draw(rng)
         room_index = int(rng.integers(self.config.rooms)) if rng.random() < self.config.reverberant else None
         equaliser = random_equaliser(rng, self._rooms.length // 2 + 1, 5.0)
         return self._rooms.filter(dry, equaliser, room_index)
