@@ -1,0 +1,141 @@
+"""Makes the training items of the array network beforehand: what the mask behind a beam hears and should let pass.
+
+    python -m models.array_scenes --speech DIR --noise DIR --out DIR --items 3000 --processes 2
+
+Shards as models/array_shards.py describes them. Item n is a function of seed, part and n alone, so a run that is
+started again makes what is missing, and one with more --items adds to it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import math
+import multiprocessing
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edge.errors import EdgeError
+from edge.mask.network import NetworkMask, resolve_model
+from models.array_bank import ArrayBank, BankConfig, load_bank
+from models.array_items import FRAMES, PROFILE, SceneMaker, make_item
+from models.array_shards import COLUMNS, pack, write_shard
+from models.data import load_corpus
+
+SHARD = 64
+PARTS = ("train", "held-out")
+
+
+@dataclass(frozen=True)
+class Job:
+    speech: Path
+    noise: Path
+    cache: Path
+    out: Path
+    part: str
+    seed: int
+    rooms: int
+    model: str
+    first: int
+    """number of the first item of the shard"""
+    count: int
+
+    @property
+    def path(self) -> Path:
+        return self.out / f"{self.part}-{self.first // SHARD:05d}"
+
+    @property
+    def bank(self) -> BankConfig:
+        return BankConfig(self.rooms, 2 * self.seed + PARTS.index(self.part))
+
+    @property
+    def done(self) -> bool:
+        index = self.path.with_suffix(".json")
+        return index.exists() and len(json.loads(index.read_text())) >= self.count
+
+
+@functools.lru_cache(maxsize=1)
+def _tools(
+    speech: Path, noise: Path, cache: Path, part: str, bank: BankConfig, model: str
+) -> tuple[SceneMaker, ArrayBank, NetworkMask]:
+    held_out = part == "held-out"
+    sounds = [
+        load_corpus(folder, kind, cache).split(held_out) for folder, kind in ((speech, "speech"), (noise, "noise"))
+    ]
+    network = NetworkMask(resolve_model(model, PROFILE), PROFILE)
+    return SceneMaker(*sounds), load_bank(bank, cache), network
+
+
+def make_shard(job: Job) -> int:
+    """Make one shard unless it is there. Returns the number of items."""
+    if job.done:
+        return job.count
+    maker, bank, network = _tools(job.speech, job.noise, job.cache, job.part, job.bank, job.model)
+    packed, rows = np.empty((job.count, FRAMES, COLUMNS), np.float16), []
+    for place in range(job.count):
+        number = job.first + place
+        rng = np.random.default_rng([job.seed, PARTS.index(job.part), number])
+        chosen = int(rng.integers(len(bank)))
+        heard, facts = make_item(rng, maker, bank.room(chosen), network)
+        packed[place], scale = pack(heard)
+        rows.append({"item": number, "room": chosen, "scale": scale, **facts})
+    write_shard(job.path, packed, rows)
+    return job.count
+
+
+def make_scenes(jobs: Sequence[Job], processes: int) -> None:
+    """Make all shards that are missing, with a line of progress."""
+    total, done, began = sum(job.count for job in jobs), 0, time.monotonic()
+    missing = [job for job in jobs if not job.done]
+    done = total - sum(job.count for job in missing)
+    before = done
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        for count in pool.imap_unordered(make_shard, missing):
+            done += count
+            pace = (done - before) / (time.monotonic() - began)
+            print(
+                f"items {done} of {total}, {pace:.2f} a second, {(total - done) / pace / 60:.0f} min left", flush=True
+            )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m models.array_scenes", description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--speech", type=Path, required=True, help="folder of speech, as for models.train")
+    parser.add_argument("--noise", type=Path, required=True, help="folder of noise")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the shards")
+    parser.add_argument("--cache", type=Path, help="decoded audio and rooms; default: a folder in --out")
+    parser.add_argument("--items", type=int, default=3000, help="of 4 s each; 1.2 MB each on disk")
+    parser.add_argument("--part", choices=PARTS, default="train", help="held-out: other talkers, noises, rooms")
+    parser.add_argument("--rooms", type=int, default=500, help="different rooms, each with an array of its own")
+    parser.add_argument("--model", default="mono-assistant", help="network for one microphone, steers the beam")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=1)
+    args = parser.parse_args(argv)
+    cache = args.cache or args.out / "cache"
+    args.out.mkdir(parents=True, exist_ok=True)
+    try:
+        for folder, kind in ((args.speech, "speech"), (args.noise, "noise")):
+            load_corpus(folder, kind, cache)
+        jobs = [
+            Job(
+                *(args.speech, args.noise, cache, args.out, args.part, args.seed, args.rooms, args.model),
+                first=SHARD * number,
+                count=min(SHARD, args.items - SHARD * number),
+            )
+            for number in range(math.ceil(args.items / SHARD))
+        ]
+        load_bank(jobs[0].bank, cache, args.processes)
+        make_scenes(jobs, args.processes)
+    except EdgeError as error:
+        print(f"error: {error}")
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
