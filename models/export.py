@@ -23,7 +23,7 @@ from models.restore import restore
 LICENCE = "Apache-2.0"
 
 
-def export(state: dict[str, Any], folder: Path, name: str) -> Path:
+def export(state: dict[str, Any], folder: Path, name: str, listener: str = "") -> Path:
     """Write NAME.float.onnx, NAME.int8.onnx and NAME.json for a checkpoint's state. Returns the manifest's path."""
     import onnx
 
@@ -50,12 +50,15 @@ def export(state: dict[str, Any], folder: Path, name: str) -> Path:
         "run_every_hops": config["run_every_hops"],
         "features": {
             "kind": FEATURES,
+            "cues": list(front.cues),
             "power_floor": POWER_FLOOR,
             "band_centre_bins": front.layout.centre_bins.tolist(),
             "mean": [round(float(v), 6) for v in front.mean],
             "std": [round(float(1.0 / v), 6) for v in front.inverse_std],
         },
-        "input": {"name": "features", "shape": [1, 1, bands]},
+        "listener": listener,
+        "input": {"name": "features", "shape": [1, 1, net.features]},
+        "direct": {"name": "direct", "shape": [1, 1, net.features]},
         "output": {"name": "gains", "shape": [1, 1, bands]},
         "states": [
             {"input": i, "output": o, "shape": [1, 1, config["hidden"]]} for i, o in state_names(config["layers"])

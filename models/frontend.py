@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edge.mask.features import POWER_FLOOR, BandLayout, band_layout
+from edge.kernels import bands
+from edge.mask.features import POWER_FLOOR, BandLayout, Rates, band_layout
 from edge.profiles import Profile
 from edge.windows import asymmetric_windows
 
@@ -17,7 +19,7 @@ class FrontEnd:
     gains are judged come later (a network that runs every n-th hop serves the hops until it runs again).
     """
 
-    def __init__(self, profile: Profile, run_every_hops: int = 1) -> None:
+    def __init__(self, profile: Profile, run_every_hops: int = 1, cues: tuple[str, ...] = ()) -> None:
         self.profile = profile
         self.layout: BandLayout = band_layout(profile)
         self.frame_hop = profile.hop_samples * run_every_hops
@@ -26,8 +28,11 @@ class FrontEnd:
         self.window = torch.from_numpy(asymmetric_windows(profile.window_samples, profile.hop_samples)[0])
         self.interpolation = matrix
         self.pooling = (matrix * torch.from_numpy(self.layout.inverse_weight)[:, None]).T.contiguous()
-        self.mean = torch.zeros(self.layout.bands)
-        self.inverse_std = torch.ones(self.layout.bands)
+        self.rates = Rates(profile.hop_ms * run_every_hops)
+        self.cues = cues
+        self.feature_count = (2 + len(cues)) * self.layout.bands
+        self.mean = torch.zeros(self.feature_count)
+        self.inverse_std = torch.ones(self.feature_count)
 
     def spectra(self, waves: Tensor, delay: int = 0) -> Tensor:
         """Complex spectra (frames, batch, bins) of waves (batch, samples); frame t ends at
@@ -42,13 +47,41 @@ class FrontEnd:
         power = spectra.real.square() + spectra.imag.square()
         return torch.log10(power @ self.pooling + POWER_FLOOR)
 
-    def features(self, spectra: Tensor) -> Tensor:
-        """What the network is fed, (..., bands): near zero mean and unit deviation over the training data."""
-        return (self.log_power(spectra) - self.mean) * self.inverse_std
+    def raw_features(self, log_power: Tensor, cue_power: Tensor | None = None) -> Tensor:
+        """Log power (frames, batch, bands) to features (frames, batch, feature_count), not yet normalised.
+
+        cue_power (frames, batch, 2, bands): what the cues are made of, needed by networks that have cues.
+        """
+        frames = log_power.contiguous().numpy().reshape(len(log_power), -1)
+        above = np.empty_like(frames)
+        smooth, noise = np.empty((2, frames.shape[1]), np.float32)
+        r = self.rates
+        for seen, frame in enumerate(frames):
+            bands.above_floor(frame, seen, r.smoothing, r.fall, r.rise, smooth, noise, above[seen])
+        groups = [torch.from_numpy(above).view_as(log_power)]
+        if self.cues:
+            assert cue_power is not None
+            groups.append(self._cue_values(log_power, cue_power))
+        return torch.cat((*groups, log_power), -1)
+
+    def _cue_values(self, log_power: Tensor, cue_power: Tensor) -> Tensor:
+        frames, items, count = log_power.shape
+        beam, powers = log_power.contiguous().numpy(), cue_power.contiguous().numpy()
+        out = np.empty((frames, items, len(self.cues), count), np.float32)
+        smooth = np.full((items, 1 + len(self.cues), count), -1.0, np.float32)
+        floor = np.float32(POWER_FLOOR)
+        for t in range(frames):
+            for i in range(items):
+                bands.spatial_cues(beam[t, i], powers[t, i], self.rates.cue, floor, smooth[i], out[t, i])
+        return torch.from_numpy(out.reshape(frames, items, -1))
+
+    def features(self, spectra: Tensor, cue_power: Tensor | None = None) -> Tensor:
+        """What the network is fed, (frames, batch, feature_count): near zero mean and unit deviation in training."""
+        return (self.raw_features(self.log_power(spectra), cue_power) - self.mean) * self.inverse_std
 
     @torch.no_grad()
-    def fit(self, waves: Tensor) -> None:
-        """Set the fixed mean and deviation per band from typical mixtures (batch, samples)."""
-        flat = self.log_power(self.spectra(waves)).reshape(-1, self.layout.bands)
+    def fit(self, spectra: Tensor, cue_power: Tensor | None = None) -> None:
+        """Set the fixed mean and deviation per feature from the spectra (frames, batch, bins) of typical mixtures."""
+        flat = self.raw_features(self.log_power(spectra), cue_power).reshape(-1, self.feature_count)
         self.mean.copy_(flat.mean(0))
         self.inverse_std.copy_(1.0 / flat.std(0).clamp_min(0.1))

@@ -28,17 +28,19 @@ def state_names(layers: int) -> list[tuple[str, str]]:
 
 
 def build_graph(net: MaskNet) -> Any:
-    """onnx.ModelProto of one step: features (1, 1, bands) and states (1, 1, hidden) in, gains and next states out.
+    """onnx.ModelProto of one step: features and direct (1, 1, n) and states (1, 1, hidden) in, gains and next states
+    out.
 
-    Nodes: one LSTM per layer, MatMul, Add, Sigmoid. The last hidden state (1, 1, hidden) of one LSTM is, in shape and
-    in value, the next one's sequence of a single step, so nothing stands between them.
+    Nodes: one LSTM per layer, MatMul, Add, Mul, Split, Sum, Sigmoid. The last hidden state (1, 1, hidden) of one LSTM
+    is, in shape and in value, the next one's sequence of a single step, so nothing stands between them. `direct`
+    holds ones for the thresholds and the features that the slopes belong to, so that one product serves all.
     """
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
-    hidden, bands = net.hidden, net.bands
+    hidden, bands, count = net.hidden, net.bands, net.features
     nodes, weights = [], []
-    inputs = [helper.make_tensor_value_info("features", TensorProto.FLOAT, [1, 1, bands])]
+    inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 1, count]) for name in ("features", "direct")]
     outputs = [helper.make_tensor_value_info("gains", TensorProto.FLOAT, [1, 1, bands])]
     for before, after in state_names(len(net.lstms)):
         inputs.append(helper.make_tensor_value_info(before, TensorProto.FLOAT, [1, 1, hidden]))
@@ -57,7 +59,11 @@ def build_graph(net: MaskNet) -> Any:
     weights.append(numpy_helper.from_array(np.ascontiguousarray(head.T), "head_weight"))
     weights.append(numpy_helper.from_array(net.head.bias.detach().cpu().numpy(), "head_bias"))
     nodes.append(helper.make_node("MatMul", [x, "head_weight"], ["head_product"], "head"))
-    nodes.append(helper.make_node("Add", ["head_product", "head_bias"], ["logits"], "head_add"))
+    nodes.append(helper.make_node("Add", ["head_product", "head_bias"], ["head_sum"], "head_add"))
+    nodes.append(helper.make_node("Mul", ["head_sum", "direct"], ["parts"], "slopes"))
+    parts = [f"part{n}" for n in range(count // bands)]
+    nodes.append(helper.make_node("Split", ["parts"], parts, "split", axis=2))
+    nodes.append(helper.make_node("Sum", parts, ["logits"], "sum"))
     nodes.append(helper.make_node("Sigmoid", ["logits"], ["gains"], "gains"))
     graph = helper.make_graph(nodes, "mask", inputs, outputs, weights)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="mic-edge")

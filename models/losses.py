@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from models.envelopes import Envelopes
+from models.loudness import Loudness
 
 COMPRESSION = 0.3
 """Exponent on magnitudes, as in many enhancement losses (Braun and Tashev 2020): loudness counts, not power."""
@@ -17,6 +18,8 @@ SDR_WEIGHT = 0.006
 """Loss per dB of spectral SDR."""
 ENVELOPE_WEIGHT = 0.1
 """Loss per unit of lost envelope correlation (see models.envelopes)."""
+LOUDNESS_WEIGHT = 0.03
+"""Loss per point of raw PESQ (see models.loudness)."""
 SILENCE_DB = -60.0
 
 
@@ -54,23 +57,21 @@ def prepare(noisy: Tensor, clean: Tensor, weight: Tensor) -> Targets:
 
     Every item is scaled by the level of its target (of its mixture where there is none), so quiet items count alike.
     """
-    clean_power = clean.abs().square()
-    noisy_power = noisy.abs().square()
+    clean_power = clean.real.square() + clean.imag.square()
+    noisy_power = noisy.real.square() + noisy.imag.square()
     energy, noisy_energy = clean_power.sum((0, 2)), noisy_power.sum((0, 2))
     speaks = energy > noisy_energy * 10.0 ** (SILENCE_DB / 10.0)
     scale = (torch.where(speaks, energy, noisy_energy) / (noisy.shape[0] * noisy.shape[2]) + 1e-12).rsqrt()
     scale = scale[None, :, None]
-    x, s = noisy_power.sqrt() * scale, clean_power.sqrt() * scale
-    cross = (noisy.real * clean.real + noisy.imag * clean.imag) * scale * scale
-    cosine = cross / (x * s + 1e-12)
-    xc, sc = (x + 1e-9) ** COMPRESSION, s**COMPRESSION
+    square = scale * scale
+    noisy_power, clean_power = noisy_power * square, clean_power * square
+    cross = (noisy.real * clean.real + noisy.imag * clean.imag) * square
+    cosine = cross * torch.rsqrt(noisy_power * clean_power + 1e-20)
+    xc, sc = (noisy_power + 1e-16) ** (COMPRESSION / 2.0), (clean_power + 1e-20) ** (COMPRESSION / 2.0)
     # |a - b e^{i d}|^2 = (a - b cos d)^2 + (b sin d)^2, so both parts together are one square in a, plus a constant
     wanted = COMPLEX_SHARE * sc * cosine + (1.0 - COMPLEX_SHARE) * sc
     rest = ((sc.square() - wanted.square()) * weight).mean()
-    square = scale * scale
-    return Targets(
-        xc, wanted, rest, noisy_power * square, cross, clean_power * square, energy * square[0, :, 0], speaks, weight
-    )
+    return Targets(xc, wanted, rest, noisy_power, cross, clean_power, energy * square[0, :, 0], speaks, weight)
 
 
 def sdr_db(gains: Tensor, t: Targets) -> Tensor:
@@ -79,11 +80,18 @@ def sdr_db(gains: Tensor, t: Targets) -> Tensor:
     return 10.0 * torch.log10(t.energy / (distortion + 1e-3 * t.energy) + 1e-3)
 
 
-def loss(gains: Tensor, t: Targets, envelopes: Envelopes) -> Tensor:
+def loss(gains: Tensor, t: Targets, envelopes: Envelopes, loudness: Loudness) -> Tensor:
     """Scalar loss of gains (frames, batch, bins), at least one segment of `envelopes` long."""
     compressed = (gains + 1e-4) ** COMPRESSION * t.noisy_compressed
     spectral = ((compressed - t.wanted).square() * t.weight).mean() + t.rest
     if not bool(t.speaks.any()):
         return spectral
-    kept = envelopes.correlation(gains.square() * t.noisy_power, t.clean_power)[t.speaks].mean()
-    return spectral - SDR_WEIGHT * sdr_db(gains, t)[t.speaks].mean() + ENVELOPE_WEIGHT * (1.0 - kept)
+    enhanced = gains.square() * t.noisy_power
+    lost = loudness.disturbance(enhanced, t.clean_power)[t.speaks].mean()
+    kept = envelopes.correlation(enhanced, t.clean_power)[t.speaks].mean()
+    return (
+        spectral
+        - SDR_WEIGHT * sdr_db(gains, t)[t.speaks].mean()
+        + ENVELOPE_WEIGHT * (1.0 - kept)
+        + LOUDNESS_WEIGHT * lost
+    )

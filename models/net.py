@@ -1,4 +1,4 @@
-"""The causal mask network: a stack of LSTMs and one linear layer to a gain per band."""
+"""The causal mask network: a stack of LSTMs and one linear layer to a threshold and a slope per band."""
 
 from __future__ import annotations
 
@@ -9,13 +9,21 @@ State = list[tuple[Tensor, Tensor]]
 
 
 class MaskNet(nn.Module):
-    """Band features to band gains in (0, 1). Causal: frame t depends on frames up to t and on the state only."""
+    """Features to band gains in (0, 1). Causal: frame t depends on frames up to t and on the state only.
 
-    def __init__(self, bands: int, hidden: int = 192, layers: int = 2) -> None:
+    features: inputs per frame, groups of one value per band; the last group is log power, the first ones say how far
+    every band is above its noise floor and, for arrays, what the spatial cues say. The gain is sigmoid(theta + sum of
+    slope * feature) over all groups but the last: the recurrent part says at which level over the floor speech begins
+    in a band and how sharply, the band's own power in this very frame decides. So the detail of a frame need not go
+    through the LSTMs.
+    """
+
+    def __init__(self, bands: int, features: int, hidden: int = 192, layers: int = 2) -> None:
         super().__init__()
-        self.bands, self.hidden = bands, hidden
-        self.lstms = nn.ModuleList(nn.LSTM(bands if i == 0 else hidden, hidden) for i in range(layers))
-        self.head = nn.Linear(hidden, bands)
+        self.bands, self.features, self.hidden = bands, features, hidden
+        self.lstms = nn.ModuleList(nn.LSTM(features if i == 0 else hidden, hidden) for i in range(layers))
+        self.head = nn.Linear(hidden, features)
+        """thresholds first, then slopes"""
         for lstm in self.lstms:
             for name, parameter in lstm.named_parameters():
                 if name.startswith("weight_hh"):
@@ -28,9 +36,11 @@ class MaskNet(nn.Module):
                     nn.init.zeros_(parameter)
 
     def forward(self, features: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """features (frames, batch, bands) -> gains (frames, batch, bands) and the state after the last frame."""
+        """features (frames, batch, features) -> gains (frames, batch, bands) and the state after the last frame."""
         x, after = features, []
         for i, lstm in enumerate(self.lstms):
             x, s = lstm(x, None if state is None else state[i])
             after.append(s)
-        return torch.sigmoid(self.head(x)), after
+        theta, slopes = self.head(x).split((self.bands, self.features - self.bands), dim=-1)
+        direct = (slopes * features[..., : -self.bands]).unflatten(-1, (-1, self.bands)).sum(-2)
+        return torch.sigmoid(theta + direct), after

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-FLOAT_OPS = {"Cast", "LSTM", "MatMul", "Add", "Sigmoid"}
+FLOAT_OPS = {"Cast", "LSTM", "MatMul", "Add", "Mul", "Split", "Sum", "Sigmoid"}
 """Cast: of stored weights, folded when the file is opened."""
-INT8_OPS = {"DynamicQuantizeLSTM", "DynamicQuantizeLinear", "MatMulInteger", "Cast", "Mul", "Add", "Sigmoid"}
+INT8_OPS = (FLOAT_OPS - {"LSTM", "MatMul"}) | {"DynamicQuantizeLSTM", "DynamicQuantizeLinear", "MatMulInteger"}
 INT8_NEEDED = {"DynamicQuantizeLSTM", "MatMulInteger"}
 
 

@@ -15,6 +15,6 @@ def restore(state: dict[str, Any]) -> tuple[MaskNet, FrontEnd]:
     front = FrontEnd(PROFILES[config["profile"]], config["run_every_hops"])
     front.mean.copy_(state["front"]["mean"])
     front.inverse_std.copy_(state["front"]["inverse_std"])
-    net = MaskNet(front.layout.bands, config["hidden"], config["layers"])
+    net = MaskNet(front.layout.bands, front.feature_count, config["hidden"], config["layers"])
     net.load_state_dict(state["average"])
     return net.eval(), front

@@ -21,6 +21,7 @@ from models import checkpoint, losses
 from models.data import load_corpus
 from models.envelopes import Envelopes
 from models.frontend import FrontEnd
+from models.loudness import Loudness
 from models.mixing import Mixer, MixingConfig
 from models.net import MaskNet
 from models.restore import restore
@@ -77,11 +78,12 @@ class Trainer:
         torch.manual_seed(config.seed)
         profile = PROFILES[config.profile]
         self.front = FrontEnd(profile, config.run_every_hops)
-        self.net = MaskNet(self.front.layout.bands, config.hidden, config.layers)
-        self.average = MaskNet(self.front.layout.bands, config.hidden, config.layers)
+        self.net = MaskNet(self.front.layout.bands, self.front.feature_count, config.hidden, config.layers)
+        self.average = MaskNet(self.front.layout.bands, self.front.feature_count, config.hidden, config.layers)
         self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=config.learning_rate, weight_decay=1e-3)
         self.weight = losses.bin_weights(profile.bins, profile.rate_hz)
         self.envelopes = Envelopes(profile.bins, profile.rate_hz, self.front.frame_hop)
+        self.loudness = Loudness(profile.bins, profile.rate_hz, self.front.frame_hop)
         voices, sounds = load_corpus(speech, "speech", data), load_corpus(noise, "noise", data)
         self.hours = {"speech": round(voices.hours, 2), "noise": round(sounds.hours, 2)}
         self.mixer = Mixer(voices.split(False), sounds.split(False), config.mixing, config.seed, self.ranks.rank)
@@ -94,7 +96,7 @@ class Trainer:
             self._restore(checkpoint.load(out / "last.pt"))
         else:
             many = Mixer(voices.split(False), sounds.split(False), config.mixing, config.seed)
-            self.front.fit(torch.from_numpy(np.concatenate([many.batch(i)[0] for i in range(4)])))
+            self.front.fit(self.front.spectra(torch.from_numpy(np.concatenate([many.batch(i)[0] for i in range(4)]))))
             if start_from is not None:
                 self._start_from(checkpoint.load(start_from))
             self.average.load_state_dict(self.net.state_dict())
@@ -108,7 +110,7 @@ class Trainer:
             noisy = self.front.spectra(mixture, delay) if delay else heard
             targets = losses.prepare(noisy, self.front.spectra(target, delay), self.weight)
         gains = net(features)[0] @ self.front.interpolation
-        return losses.loss(gains, targets, self.envelopes), gains, targets
+        return losses.loss(gains, targets, self.envelopes, self.loudness), gains, targets
 
     def train_step(self) -> float:
         mixture, target = self.mixer.batch(self.step)
@@ -146,14 +148,15 @@ class Trainer:
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
         """Loss, spectral SDR gain and envelope correlation on held-out talkers and noises, the same every time."""
-        values, gained, kept = [], [], []
+        values, gained, kept, lost = [], [], [], []
         for mixture, target in self.validation:
             value, gains, t = self.batch_loss(self.average, mixture, target)
             values.append(float(value))
             gain_db = losses.sdr_db(gains, t) - losses.sdr_db(torch.ones_like(gains), t)
             gained += gain_db[t.speaks].tolist()
             kept += self.envelopes.correlation(gains.square() * t.noisy_power, t.clean_power)[t.speaks].tolist()
-        means = {"loss": values, "sdr_gain_db": gained, "envelopes": kept}
+            lost += self.loudness.disturbance(gains.square() * t.noisy_power, t.clean_power)[t.speaks].tolist()
+        means = {"loss": values, "sdr_gain_db": gained, "envelopes": kept, "loudness": lost}
         return {name: float(np.mean(v)) for name, v in means.items()}
 
     def state(self) -> dict[str, Any]:

@@ -28,8 +28,9 @@ def band_map(source: BandLayout, source_profile: Profile, target: BandLayout, ta
 def transfer(source: MaskNet, into: MaskNet, down: Tensor, up: Tensor) -> None:
     """Copy `source` into `into`. down (source bands, target bands) maps the features, up its converse the gains.
 
-    The recurrent layers are taken as they are, which is right when both see the same number of frames a second.
-    Raises ModelError when the layers differ in number or size.
+    Cues that the source does not know begin without effect. The recurrent layers are taken as they are, which is
+    right when both see the same number of frames a second. Raises ModelError when the layers differ in number or
+    size.
     """
     if (source.hidden, len(source.lstms)) != (into.hidden, len(into.lstms)):
         raise ModelError(
@@ -37,7 +38,22 @@ def transfer(source: MaskNet, into: MaskNet, down: Tensor, up: Tensor) -> None:
             f"expected {len(into.lstms)} x {into.hidden}; pass --hidden {source.hidden}"
         )
     weights = source.state_dict()
-    weights["lstms.0.weight_ih_l0"] = weights["lstms.0.weight_ih_l0"] @ down
-    weights["head.weight"] = up @ weights["head.weight"]
-    weights["head.bias"] = up @ weights["head.bias"]
+    groups = _matching_groups(source, into)
+    weights["lstms.0.weight_ih_l0"] = _regroup(weights["lstms.0.weight_ih_l0"].T, groups, source.bands, down.T).T
+    # of the head, thresholds come first and stay first; slopes belong to all groups but the last
+    rows = [0, *(g + 1 if g is not None else None for g in groups[:-1])]
+    weights["head.weight"] = _regroup(weights["head.weight"], rows, source.bands, up)
+    weights["head.bias"] = _regroup(weights["head.bias"][:, None], rows, source.bands, up)[:, 0]
     into.load_state_dict(weights)
+
+
+def _matching_groups(source: MaskNet, into: MaskNet) -> list[int | None]:
+    """For every group of features of `into` the one of `source`; cues that the source lacks have none."""
+    have, want = source.features // source.bands, into.features // into.bands
+    return [0, *(n if have == want else None for n in range(1, want - 1)), have - 1]
+
+
+def _regroup(rows: Tensor, groups: list[int | None], bands: int, over: Tensor) -> Tensor:
+    """Rows (groups * bands, n) in a new order, each group mapped by `over` (new bands, bands); None gives zeros."""
+    zeros = torch.zeros(over.shape[0], rows.shape[1])
+    return torch.cat([zeros if g is None else over @ rows[g * bands : (g + 1) * bands] for g in groups])

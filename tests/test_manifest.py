@@ -17,6 +17,7 @@ from edge.profiles import PROFILES
 
 PROFILE = PROFILES["assistant"]
 BANDS = band_layout(PROFILE).bands
+COUNT = 2 * BANDS
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def manifest(tmp_path: Path) -> Path:
     """A manifest that is right, its networks two files of a few bytes."""
     path = tmp_path / "small.json"
     data = {
-        "format": 1,
+        "format": 2,
         "name": "small",
         "profile": PROFILE.name,
         "rate_hz": PROFILE.rate_hz,
@@ -35,10 +36,13 @@ def manifest(tmp_path: Path) -> Path:
             "kind": FEATURES,
             "band_centre_bins": band_layout(PROFILE).centre_bins.tolist(),
             "power_floor": 1e-7,
-            "mean": [0.0] * BANDS,
-            "std": [1] * BANDS,
+            "cues": [],
+            "mean": [0.0] * COUNT,
+            "std": [1] * COUNT,
         },
-        "input": {"name": "x", "shape": [1, 1, BANDS]},
+        "listener": "",
+        "input": {"name": "x", "shape": [1, 1, COUNT]},
+        "direct": {"name": "d", "shape": [1, 1, COUNT]},
         "output": {"name": "y", "shape": [1, 1, BANDS]},
         "states": [{"input": "a", "output": "b", "shape": [1, 1, 4]}],
         "files": {"float": {"file": "small.onnx", "sha256": "0" * 64, "bytes": 5}},
@@ -92,7 +96,7 @@ def test_band_centres_are_bins(manifest: Path, literal: str) -> None:
 @pytest.mark.parametrize("literal", [*BAD_NUMBERS, "1e39"])
 def test_statistics_are_finite_numbers(manifest: Path, key: str, literal: str) -> None:
     changed(manifest, literal, "features", key, 3)
-    assert f"features.{key} should be {BANDS} numbers" in sentence(lambda: load_manifest(manifest, PROFILE))
+    assert f"features.{key} should be {COUNT} numbers" in sentence(lambda: load_manifest(manifest, PROFILE))
 
 
 @pytest.mark.parametrize("literal", ["-1001", "1e9"])
@@ -113,7 +117,7 @@ def test_dimensions_are_positive_whole_numbers(manifest: Path, literal: str) -> 
     assert "states[0].shape should be positive whole numbers" in sentence(lambda: load_manifest(manifest, PROFILE))
 
 
-@pytest.mark.parametrize("side", ["input", "output"])
+@pytest.mark.parametrize("side", ["input", "direct", "output"])
 @pytest.mark.parametrize("literal", ["true", "1.0"])
 def test_shapes_hold_no_booleans(manifest: Path, side: str, literal: str) -> None:
     changed(manifest, literal, side, "shape", 0)
@@ -144,6 +148,22 @@ def test_a_name_has_no_folder(manifest: Path, name: str) -> None:
 def test_other_features_are_refused(manifest: Path) -> None:
     changed(manifest, '"mel"', "features", "kind")
     assert "features.kind should be" in sentence(lambda: load_manifest(manifest, PROFILE))
+
+
+@pytest.mark.parametrize("literal", ['["removed"]', '["disagreement", "removed"]', "[1]", "true"])
+def test_cues_are_none_or_all(manifest: Path, literal: str) -> None:
+    changed(manifest, literal, "features", "cues")
+    assert "features.cues should be" in sentence(lambda: load_manifest(manifest, PROFILE))
+
+
+def test_every_cue_needs_its_statistics(manifest: Path) -> None:
+    changed(manifest, '["removed", "disagreement"]', "features", "cues")
+    assert f"features.mean should be {4 * BANDS} numbers" in sentence(lambda: load_manifest(manifest, PROFILE))
+    for key in ("mean", "std"):
+        changed(manifest, json.dumps([1.0] * 4 * BANDS), "features", key)
+    for side in ("input", "direct"):
+        changed(manifest, json.dumps([1, 1, 4 * BANDS]), side, "shape")
+    assert load_manifest(manifest, PROFILE).cues == ("removed", "disagreement")
 
 
 def test_a_network_of_another_size_is_damaged(manifest: Path) -> None:

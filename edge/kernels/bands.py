@@ -1,18 +1,16 @@
-"""Bands for the mask network: bins to normalised log power, and band gains back to bins."""
+"""Bands for the mask network: bins to log power above a tracked noise floor, and band gains back to bins."""
 
 import numpy as np
 
 from edge.kernels.jit import kernel
 
 
-@kernel(
-    "void(complex64[::1], int32[::1], float32[::1], float32[::1], float32, float32[::1], float32[::1], float32[::1])"
-)
-def band_log_power(spectrum, band, fraction, inverse_weight, floor, mean, inverse_std, out):
-    """out = (log10(band power + floor) - mean) * inverse_std, nothing allocated.
+@kernel("void(complex64[::1], int32[::1], float32[::1], float32[::1], float32, float32[::1])")
+def band_log_power(spectrum, band, fraction, inverse_weight, power_floor, out):
+    """out = log10(band power + power_floor), nothing allocated.
 
-    spectrum complex64 (bins,); band, fraction (bins,) and inverse_weight (bands,) as in BandLayout; mean,
-    inverse_std and out float32 (bands,). A bin that is not a number counts as silence, an infinite one as very loud.
+    spectrum complex64 (bins,); band, fraction (bins,) and inverse_weight (bands,) as in BandLayout; out float32
+    (bands,). A bin that is not a number counts as silence, an infinite one as very loud.
     """
     bands = out.shape[0]
     for b in range(bands):
@@ -30,7 +28,72 @@ def band_log_power(spectrum, band, fraction, inverse_weight, floor, mean, invers
         if fraction[k] > np.float32(0.0):
             out[b + 1] += upper
     for b in range(bands):
-        out[b] = (np.log10(out[b] * inverse_weight[b] + floor) - mean[b]) * inverse_std[b]
+        out[b] = np.log10(out[b] * inverse_weight[b] + power_floor)
+
+
+@kernel("void(float32[::1], int64, float32, float32, float32, float32[::1], float32[::1], float32[::1])")
+def above_floor(log_power, seen, smoothing, fall, rise, smooth, noise, out):
+    """out = log_power less the noise floor of the band, which is followed quickly down and slowly up.
+
+    log_power, out and the state smooth and noise float32 (n,); seen: frames before this one (0: the state is set anew).
+    smoothing, fall, rise: shares of the way per frame. In the first frames the floor is the mean so far, or it would
+    take seconds to rise from a first frame that was half empty.
+    """
+    upward = max(rise, np.float32(1.0) / np.float32(seen + 1))
+    downward = max(fall, upward)
+    for b in range(log_power.shape[0]):
+        if seen == 0:
+            smooth[b] = log_power[b]
+            noise[b] = log_power[b]
+        smooth[b] += smoothing * (log_power[b] - smooth[b])
+        way = smooth[b] - noise[b]
+        noise[b] += (upward if way > np.float32(0.0) else downward) * way
+        out[b] = log_power[b] - noise[b]
+
+
+@kernel("void(float32[::1], int32[::1], float32[::1], float32[::1], float32[::1])")
+def band_power(power, band, fraction, inverse_weight, out):
+    """out float32 (bands,) = mean of power float32 (bins,) under every band's triangle. Not a number counts as zero."""
+    for b in range(out.shape[0]):
+        out[b] = np.float32(0.0)
+    for k in range(power.shape[0]):
+        p = power[k]
+        if not (p >= np.float32(0.0)):
+            p = np.float32(0.0)
+        elif p > np.float32(1e12):
+            p = np.float32(1e12)
+        b = band[k]
+        upper = p * fraction[k]
+        out[b] += p - upper
+        if fraction[k] > np.float32(0.0):
+            out[b + 1] += upper
+    for b in range(out.shape[0]):
+        out[b] *= inverse_weight[b]
+
+
+@kernel("void(float32[::1], float32[:, ::1], float32, float32, float32[:, ::1], float32[:, ::1])")
+def spatial_cues(log_power, powers, smoothing, power_floor, smooth, out):
+    """Two spatial cues per band: log10 of the beam's power and of what the look does not explain, over the
+    microphones'.
+
+    log_power float32 (bands,) of the beam, with power_floor in it; powers float32 (2, bands): mean of the
+    microphones, what the look direction does not explain of them. smooth float32 (3, bands): state, all three powers
+    smoothed; negative before the first frame. out float32 (2, bands), clipped to -3 to 1.
+    """
+    for b in range(log_power.shape[0]):
+        beam = np.float32(10.0) ** log_power[b]
+        mics = powers[0, b] + power_floor
+        rest = powers[1, b] + power_floor
+        if smooth[0, b] < np.float32(0.0):
+            smooth[0, b] = beam
+            smooth[1, b] = mics
+            smooth[2, b] = rest
+        smooth[0, b] += smoothing * (beam - smooth[0, b])
+        smooth[1, b] += smoothing * (mics - smooth[1, b])
+        smooth[2, b] += smoothing * (rest - smooth[2, b])
+        for n in range(2):
+            cue = np.log10(smooth[2 * n, b] / smooth[1, b])
+            out[n, b] = min(max(cue, np.float32(-3.0)), np.float32(1.0))
 
 
 @kernel("boolean(float32[::1], int32[::1], float32[::1], float32[::1])")
@@ -49,3 +112,10 @@ def bands_to_bins(gains, band, fraction, out):
         g = low + fraction[k] * (gains[min(b + 1, last)] - low)
         out[k] = min(max(g, np.float32(0.0)), np.float32(1.0))
     return True
+
+
+@kernel("void(float32[::1], float32[::1], float32[::1], float32[::1])")
+def normalise(raw, mean, inverse_std, out):
+    """out = (raw - mean) * inverse_std, all float32 (n,)."""
+    for i in range(raw.shape[0]):
+        out[i] = (raw[i] - mean[i]) * inverse_std[i]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,25 @@ POWER_FLOOR = 1e-7
 SINGLE_BINS_TO_HZ = 1250.0
 GROWTH = 0.064
 """Above SINGLE_BINS_TO_HZ the distance between band centres is this fraction of the centre (11 bands an octave)."""
+
+
+SMOOTHING_S = 0.04
+FALL_S = 0.06
+RISE_S = 2.0
+"""Time constants of the noise floor of a band: of the power it is followed on, downwards and upwards."""
+CUE_S = 0.03
+"""Time constant of the powers whose ratios are the spatial cues."""
+CUES = ("removed", "disagreement")
+"""The spatial cues, in this order (see `edge.kernels.bands.spatial_cues`)."""
+
+
+class Rates:
+    """Shares of the way per frame of `frame_ms` that belong to the time constants above."""
+
+    def __init__(self, frame_ms: float) -> None:
+        self.smoothing, self.fall, self.rise, self.cue = (
+            np.float32(-math.expm1(-frame_ms / (1000.0 * time_s))) for time_s in (SMOOTHING_S, FALL_S, RISE_S, CUE_S)
+        )
 
 
 @dataclass(frozen=True)

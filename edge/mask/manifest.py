@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import ModelError
-from edge.mask.features import BandLayout, layout_from_centres
+from edge.mask.features import CUES, BandLayout, layout_from_centres
 from edge.profiles import Profile
 from edge.resources import data_folder
 
-FORMAT = 1
-FEATURES = "normalised log10 of the mean power in triangular bands, analysis window of edge.windows"
+FORMAT = 2
+FEATURES = "log10 of mean power in triangular bands, above a floor and as it is, analysis window of edge.windows"
+
 """the only kind of features this program computes"""
 MAX_MANIFEST_BYTES = 2**20
 _LARGEST_WHOLE = 2**127
@@ -38,7 +39,13 @@ class Manifest:
     power_floor: float
     mean: NDArray[np.float32]
     inverse_std: NDArray[np.float32]
+    """(features,), of the floor's distance, the cues and the log power of all bands"""
+    cues: tuple[str, ...]
+    """spatial cues it is fed, none or all of edge.mask.features.CUES"""
+    listener: str
+    """manifest of the network that hears one microphone for this one; empty: this one can"""
     input_name: str
+    direct_name: str
     output_name: str
     states: tuple[tuple[str, str, tuple[int, ...]], ...]
     """(input name, output name, shape) of every recurrent state"""
@@ -175,14 +182,18 @@ def load_manifest(path: Path, profile: Profile) -> Manifest:
     most_hops = min(_MOST_HOPS, profile.window_samples // profile.hop_samples)
     if not 1 <= run_every_hops <= most_hops:
         raise read.wrong("run_every_hops", f"from 1 to {most_hops}, the hops in a window of profile {profile.name}")
-    mean = read.numbers(layout.bands, "features", "mean")
+    cues = read.value(list, "features", "cues")
+    if cues not in ([], list(CUES)):
+        raise read.wrong("features.cues", f"[] or {json.dumps(CUES)}")
+    count = (2 + len(cues)) * layout.bands
+    mean = read.numbers(count, "features", "mean")
     if not np.all(np.abs(mean) <= 1e3):
         raise read.wrong("features.mean", "numbers from -1000 to 1000")
-    std = read.numbers(layout.bands, "features", "std")
+    std = read.numbers(count, "features", "std")
     if not np.all((std >= np.float32(1e-6)) & (std <= 1e3)):
         raise read.wrong("features.std", "numbers from 1e-06 to 1000")
-    shape = [1, 1, layout.bands]
-    for key in ("input", "output"):
+    for key, size in (("input", count), ("direct", count), ("output", layout.bands)):
+        shape = [1, 1, size]
         found = read.value(list, key, "shape")
         if not all(map(_is_whole, found)) or found != shape:
             raise read.wrong(f"{key}.shape", str(shape))
@@ -210,7 +221,10 @@ def load_manifest(path: Path, profile: Profile) -> Manifest:
         power_floor=power_floor,
         mean=mean,
         inverse_std=(1.0 / std).astype(np.float32),
+        cues=tuple(cues),
+        listener=read.value(str, "listener"),
         input_name=read.value(str, "input", "name"),
+        direct_name=read.value(str, "direct", "name"),
         output_name=read.value(str, "output", "name"),
         states=tuple(states),
         files=files,
@@ -260,5 +274,5 @@ class _Reader:
             with contextlib.suppress(OverflowError), np.errstate(over="ignore"):
                 values = np.asarray(given, np.float32)
         if values.shape != (count,) or not np.all(np.isfinite(values)):
-            raise self.wrong(".".join(keys), f"{count} numbers, one per band")
+            raise self.wrong(".".join(keys), f"{count} numbers, one per feature and band")
         return values

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from edge.errors import ModelError
 from edge.kernels import bands
+from edge.mask.extractor import Extractor
 from edge.mask.manifest import Manifest, load_manifest, resolve_model
 from edge.profiles import Profile
 
@@ -69,9 +70,8 @@ class NetworkMask:
         path = manifest.network_file(precision)
         self._session = _shared_session(path, manifest.files[precision][1])
         _check_graph(self._session, manifest, path)
-        self._band, self._fraction, self._inverse_weight = layout.band, layout.fraction, layout.inverse_weight
-        self._floor = np.float32(manifest.power_floor)
-        self._mean, self._inverse_std = manifest.mean, manifest.inverse_std
+        self._band, self._fraction = layout.band, layout.fraction
+        self._profile = profile
         self._allocate()
         self._warm_up()
 
@@ -79,9 +79,10 @@ class NetworkMask:
         manifest, layout = self.manifest, self.manifest.layout
         self.resets = 0
         # scratch
-        self._features = np.zeros((1, 1, layout.bands), np.float32)
+        self._extractor = Extractor(manifest, self._profile)
+        self.cue_power = self._extractor.cue_power
         self._gains = np.zeros((1, 1, layout.bands), np.float32)
-        self._features_flat, self._gains_flat = self._features.reshape(-1), self._gains.reshape(-1)
+        self._gains_flat = self._gains.reshape(-1)
         # state: two copies of each, read from one and written to the other, turn about
         self._states = [[np.zeros(shape, np.float32) for _, _, shape in manifest.states] for _ in range(2)]
         self._bindings = [self._bind(self._states[i], self._states[1 - i]) for i in range(2)]
@@ -98,7 +99,10 @@ class NetworkMask:
 
     def _bind(self, before: list[NDArray[np.float32]], after: list[NDArray[np.float32]]) -> Any:
         binding = self._session.io_binding()
-        inputs: list[tuple[str, NDArray[np.float32]]] = [(self.manifest.input_name, self._features)]
+        inputs: list[tuple[str, NDArray[np.float32]]] = [
+            (self.manifest.input_name, self._extractor.features),
+            (self.manifest.direct_name, self._extractor.direct),
+        ]
         outputs: list[tuple[str, NDArray[np.float32]]] = [(self.manifest.output_name, self._gains)]
         for (source, target, _), old, new in zip(self.manifest.states, before, after, strict=True):
             inputs.append((source, old))
@@ -124,16 +128,7 @@ class NetworkMask:
         """Read `spectrum` complex64 (bins,), write `gain` float32 (bins,) in [0, 1]."""
         if self._countdown == 0:
             self._countdown = self.manifest.run_every_hops
-            bands.band_log_power(
-                spectrum,
-                self._band,
-                self._fraction,
-                self._inverse_weight,
-                self._floor,
-                self._mean,
-                self._inverse_std,
-                self._features_flat,
-            )
+            self._extractor.extract(spectrum)
             self._run(self._bindings[self._turn])
             self._turn = 1 - self._turn
             if not bands.bands_to_bins(self._gains_flat, self._band, self._fraction, self.presence):
@@ -142,7 +137,13 @@ class NetworkMask:
         self._countdown -= 1
         np.copyto(gain, self.presence)
 
+    def listener(self) -> NetworkMask:
+        """What hears a single microphone for this one: a twin, or the network that the manifest names."""
+        name = self.manifest.listener
+        return NetworkMask(resolve_model(name, self._profile), self._profile, self.precision) if name else self.twin()
+
     def _clear_state(self) -> None:
+        self._extractor.reset()
         for copies in self._states:
             for array in copies:
                 array.fill(0.0)
@@ -156,8 +157,10 @@ class NetworkMask:
 
 def _check_graph(session: onnxruntime.InferenceSession, manifest: Manifest, path: Path) -> None:
     """The graph's inputs and outputs are exactly what the manifest says. Raises ModelError."""
-    shape = (1, 1, manifest.layout.bands)
-    wanted_in = {manifest.input_name: shape, **{i: s for i, _, s in manifest.states}}
+    bands = manifest.layout.bands
+    shape = (1, 1, bands)
+    given = (1, 1, manifest.mean.size)  # all but the log power goes to the head too, behind as many ones
+    wanted_in = {manifest.input_name: given, manifest.direct_name: given, **{i: s for i, _, s in manifest.states}}
     wanted_out = {manifest.output_name: shape, **{o: s for _, o, s in manifest.states}}
     for what, wanted, nodes in (
         ("input", wanted_in, session.get_inputs()),

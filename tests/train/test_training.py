@@ -25,6 +25,7 @@ from models.envelopes import Envelopes  # noqa: E402
 from models.export import export  # noqa: E402
 from models.frontend import FrontEnd  # noqa: E402
 from models.graph import build_graph, store_in_half  # noqa: E402
+from models.loudness import Loudness  # noqa: E402
 from models.mixing import Mixer, MixingConfig, mix  # noqa: E402
 from models.net import MaskNet  # noqa: E402
 from models.restore import restore  # noqa: E402
@@ -102,8 +103,11 @@ def test_loss_is_least_at_the_right_gain() -> None:
         (rng.standard_normal((20, 2, 33)) + 1j * rng.standard_normal((20, 2, 33))).astype("complex64")
     )
     weight, envelopes = losses.bin_weights(33, 16000), Envelopes(33, 16000, 768)
+    loudness = Loudness(33, 16000, 768)
     targets = losses.prepare(clean * 2.0, clean, weight)
-    values = [float(losses.loss(torch.full((20, 2, 33), g), targets, envelopes)) for g in (0.1, 0.4, 0.5, 0.6, 1.0)]
+    values = [
+        float(losses.loss(torch.full((20, 2, 33), g), targets, envelopes, loudness)) for g in (0.1, 0.4, 0.5, 0.6, 1.0)
+    ]
     assert int(np.argmin(values)) == 2
 
 
@@ -111,8 +115,8 @@ def test_loss_of_silence_pulls_gains_down() -> None:
     rng = np.random.default_rng(0)
     noise = torch.from_numpy((rng.standard_normal((20, 2, 33)) + 1j).astype("complex64"))
     targets = losses.prepare(noise, torch.zeros_like(noise), losses.bin_weights(33, 16000))
-    envelopes = Envelopes(33, 16000, 768)
-    values = [float(losses.loss(torch.full((20, 2, 33), g), targets, envelopes)) for g in (0.0, 0.3, 1.0)]
+    envelopes, loudness = Envelopes(33, 16000, 768), Loudness(33, 16000, 768)
+    values = [float(losses.loss(torch.full((20, 2, 33), g), targets, envelopes, loudness)) for g in (0.0, 0.3, 1.0)]
     assert values == sorted(values)
     assert np.isfinite(values).all()
 
@@ -270,7 +274,7 @@ def test_a_graph_stored_in_half_runs_without_casts_and_says_nearly_the_same(tmp_
     import onnxruntime
 
     torch.manual_seed(0)
-    full = build_graph(MaskNet(71, 64))
+    full = build_graph(MaskNet(71, 142, 64))
     half = store_in_half(full)
     assert half.ByteSize() < 0.55 * full.ByteSize()
     options = onnxruntime.SessionOptions()
@@ -284,8 +288,10 @@ def test_a_graph_stored_in_half_runs_without_casts_and_says_nearly_the_same(tmp_
     rng = np.random.default_rng(0)
     worst, ends = 0.0, [{k: np.zeros((1, 1, 64), np.float32) for k in ("h1", "c1", "h2", "c2")} for _ in range(2)]
     for _ in range(200):
-        frame = rng.standard_normal((1, 1, 71)).astype(np.float32)
-        found = [s.run(None, {"features": frame, **end}) for s, end in zip((run, plain), ends, strict=True)]
+        frame = rng.standard_normal((1, 1, 142)).astype(np.float32)
+        found = [
+            s.run(None, {"features": frame, "direct": frame, **end}) for s, end in zip((run, plain), ends, strict=True)
+        ]
         ends = [dict(zip(("h1", "c1", "h2", "c2"), f[1:], strict=True)) for f in found]
         worst = max(worst, float(np.abs(found[0][0] - found[1][0]).max()))
     assert 0.0 < worst < 1e-3
@@ -310,8 +316,8 @@ def test_front_end_frames_end_where_the_live_hops_end() -> None:
 
 def test_the_network_is_causal() -> None:
     torch.manual_seed(0)
-    net = MaskNet(20, 16)
-    x = torch.randn(30, 1, 20)
+    net = MaskNet(20, 40, 16)
+    x = torch.randn(30, 1, 40)
     changed = x.clone()
     changed[15:] += 1.0
     with torch.no_grad():
@@ -338,11 +344,50 @@ def test_starting_from_another_profile_maps_bands_by_frequency() -> None:
     torch.testing.assert_close(down @ hz["hearing"], hz["assistant"])
     torch.testing.assert_close(up @ hz["assistant"], hz["hearing"])
     torch.manual_seed(0)
-    source, into = MaskNet(a.layout.bands, 16), MaskNet(h.layout.bands, 16)
+    source = MaskNet(a.layout.bands, 2 * a.layout.bands, 16)
+    into = MaskNet(h.layout.bands, 2 * h.layout.bands, 16)
     transfer(source, into, down, up)
-    features = torch.randn(12, 1, h.layout.bands)
+    features = torch.randn(12, 1, 2 * h.layout.bands)
+    mapped = torch.cat([part @ down.T for part in features.chunk(2, -1)], -1)
     with torch.no_grad():
-        logits = torch.logit(source(features @ down.T)[0]) @ up.T
-        torch.testing.assert_close(into(features)[0], torch.sigmoid(logits), atol=1e-5, rtol=0)
+        # the recurrent part and the head are the source's on mapped features; only slopes meet each band's own feature
+        x = mapped
+        for lstm in source.lstms:
+            x, _ = lstm(x)
+        theta, slope = (part @ up.T for part in source.head(x).chunk(2, -1))
+        expected = torch.sigmoid(theta + slope * features[..., : h.layout.bands])
+        torch.testing.assert_close(into(features)[0], expected, atol=1e-5, rtol=0)
     with pytest.raises(ModelError, match=r"pass --hidden 16"):
-        transfer(source, MaskNet(h.layout.bands, 24), down, up)
+        transfer(source, MaskNet(h.layout.bands, 2 * h.layout.bands, 24), down, up)
+
+
+def test_a_network_for_arrays_begins_as_the_one_for_one_microphone() -> None:
+    """Whatever the cues say at first, the gains are those of the source."""
+    torch.manual_seed(0)
+    bands = 9
+    source, into = MaskNet(bands, 2 * bands, 16), MaskNet(bands, 4 * bands, 16)
+    transfer(source, into, torch.eye(bands), torch.eye(bands))
+    features = torch.randn(20, 2, 4 * bands)
+    alone = torch.cat([features[..., :bands], features[..., -bands:]], -1)
+    with torch.no_grad():
+        torch.testing.assert_close(into(features)[0], source(alone)[0], atol=1e-6, rtol=0)
+
+
+def test_loudness_is_lost_to_noise_and_to_muffling_but_not_to_level() -> None:
+    rng = np.random.default_rng(2)
+    loudness = Loudness(257, 16000, 128)
+    speech = torch.from_numpy(rng.gamma(0.4, 2.5, (250, 1, 257)).astype(np.float32))
+    noise = torch.from_numpy(rng.gamma(1.0, 1.0, (250, 1, 257)).astype(np.float32))
+
+    def lost(power: torch.Tensor) -> float:
+        return float(loudness.disturbance(power, speech))
+
+    assert lost(speech) < 1e-2
+    assert lost(3.0 * speech) < 1e-2
+    steps = [lost(speech + g * noise) for g in (0.01, 0.1, 1.0, 10.0)]
+    assert steps == sorted(steps)
+    muffled = speech.clone()
+    muffled[..., 100:] *= 1e-3
+    assert lost(muffled) > 0.1
+    # what was added disturbs more than what was left out
+    assert lost(speech + 3.0 * noise) > lost(speech * (noise > 0.7))
