@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 LOWEST_HZ = 150.0
 THIRD_OCTAVES = 15
@@ -13,18 +13,23 @@ LOUD_DB = 30.0
 """Segments of the target further than this below its loudest one are left out: there is no speech in them."""
 
 
-class Envelopes:
+class Envelopes(nn.Module):
     """Envelopes in third-octave bands, in segments of 384 ms, as in Jensen and Taal, "An algorithm for predicting the
     intelligibility of speech masked by modulated noise maskers" (2016).
 
     bins, rate_hz: of the spectra; frame_hop: samples between them.
     """
 
+    bands: Tensor
+
     def __init__(self, bins: int, rate_hz: int, frame_hop: int) -> None:
+        super().__init__()
         hz = np.linspace(0.0, rate_hz / 2.0, bins)
         centres = LOWEST_HZ * 2.0 ** (np.arange(THIRD_OCTAVES) / 3.0)
         low, high = centres * 2.0 ** (-1.0 / 6.0), centres * 2.0 ** (1.0 / 6.0)
-        self.bands = torch.from_numpy(((hz[:, None] >= low) & (hz[:, None] < high)).astype(np.float32))
+        self.register_buffer(
+            "bands", torch.from_numpy(((hz[:, None] >= low) & (hz[:, None] < high)).astype(np.float32))
+        )
         self.frames = round(SEGMENT_S * rate_hz / frame_hop)
 
     def _segments(self, power: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 BARK_STEP = 0.5
 MEAN_POWER = 1.3e4
@@ -34,10 +34,15 @@ def _hearing_threshold(hz: np.ndarray) -> np.ndarray:
     return 10.0 ** (np.minimum(db - 3.0, 70.0) / 10.0)
 
 
-class Loudness:
+class Loudness(nn.Module):
     """bins, rate_hz: of the spectra; frame_hop: samples between them."""
 
+    pooling: Tensor
+    width: Tensor
+    threshold: Tensor
+
     def __init__(self, bins: int, rate_hz: int, frame_hop: int) -> None:
+        super().__init__()
         hz = np.linspace(0.0, rate_hz / 2.0, bins)
         step_hz = hz[1]
         bark = _bark(hz)
@@ -51,9 +56,9 @@ class Loudness:
             pooling[low:high, b] = 1.0
         ends = _bark(np.maximum(np.array(edges) - 0.5, 0.0) * step_hz)
         centre_hz = np.array([hz[low:high].mean() for low, high in pairwise(edges)])
-        self.pooling = torch.from_numpy(pooling)
-        self.width = torch.from_numpy(np.diff(ends).astype(np.float32))
-        self.threshold = torch.from_numpy(_hearing_threshold(centre_hz).astype(np.float32))
+        self.register_buffer("pooling", torch.from_numpy(pooling))
+        self.register_buffer("width", torch.from_numpy(np.diff(ends).astype(np.float32)))
+        self.register_buffer("threshold", torch.from_numpy(_hearing_threshold(centre_hz).astype(np.float32)))
         # frames 16 ms apart are enough, as in P.862
         self.every = max(1, round(0.016 * rate_hz / frame_hop))
         self.interval = round(INTERVAL_S * rate_hz / (frame_hop * self.every))

@@ -22,7 +22,7 @@ class MixingConfig:
     batch: int = 12
     pool: int = 192
     """segments of each kind held at once"""
-    refresh: int = 4
+    refresh: int = 3
     """segments of each kind made new per batch; each is used about batch / refresh times, with other partners"""
     rooms: int = 200
     reverberant: float = 0.45

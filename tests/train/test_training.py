@@ -31,8 +31,8 @@ from models.net import MaskNet  # noqa: E402
 from models.restore import restore  # noqa: E402
 from models.rooms import room_response  # noqa: E402
 from models.sounds import NoiseMaker  # noqa: E402
-from models.train import TrainConfig, Trainer  # noqa: E402
 from models.train import main as train_main  # noqa: E402
+from models.trainer import TrainConfig, Trainer  # noqa: E402
 from models.transfer import band_map, transfer  # noqa: E402
 
 pytestmark = pytest.mark.train
@@ -213,11 +213,11 @@ def test_a_run_of_the_same_profile_begins_where_the_other_ended(
     other = dataclasses.replace(CONFIG, seed=9)
     second = Trainer(other, *corpora, tmp_path / "second", tmp_path / "first" / "best.pt")
     torch.testing.assert_close(second.front.mean, first.front.mean)
-    waves = first.validation[0]
+    examples = first.validation[0]
     with torch.no_grad():
-        expected = first.batch_loss(first.average, *waves)[0]
-        torch.testing.assert_close(second.batch_loss(second.net, *waves)[0], expected)
-        torch.testing.assert_close(second.batch_loss(second.average, *waves)[0], expected)
+        expected = first.batch_loss(first.average, examples)[0]
+        torch.testing.assert_close(second.batch_loss(second.net, examples)[0], expected)
+        torch.testing.assert_close(second.batch_loss(second.average, examples)[0], expected)
 
 
 def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
@@ -250,9 +250,8 @@ def test_export_streams_what_torch_computes(name: str, corpora: tuple[Path, Path
     state = checkpoint.load(tmp_path / "run" / "last.pt")
     manifest = export(state, tmp_path / "out", "toy")
     net, front = restore(state)
-    waves = torch.from_numpy(trainer.mixer.batch(0)[0][:1])
+    spectra = trainer.source.batch(0).heard[:, :1]
     with torch.no_grad():
-        spectra = front.spectra(waves)
         expected = (net(front.features(spectra))[0] @ front.interpolation)[:, 0].numpy()
     mask = NetworkMask(manifest, profile, "float")
     gain = np.zeros(profile.bins, np.float32)
