@@ -11,21 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from edge import __version__
+from edge.machine import processor
 
 RESULTS = Path(__file__).resolve().parent / "results"
 PACKAGES = ("numpy", "numba", "onnxruntime")
-
-
-def processor() -> str:
-    """Model of the processor as the system names it (on a Raspberry Pi, the model of the board)."""
-    for path, pattern in (("/proc/device-tree/model", r"(.+)"), ("/proc/cpuinfo", r"model name\s*:\s*(.+)")):
-        try:
-            text = Path(path).read_text(encoding="utf-8", errors="replace").replace("\0", "")
-        except OSError:
-            continue
-        if found := re.search(pattern, text):
-            return found[1].strip()
-    return platform.processor() or "unknown"
 
 
 def machine() -> dict[str, Any]:

@@ -11,7 +11,8 @@ from edge.drawing import draw_from_above
 from edge.errors import ModelError
 from edge.geometry import SPEED_OF_SOUND_M_S, ArrayGeometry, geometry_from_config
 from edge.latency import latency_lines
-from edge.mask.manifest import load_manifest, resolve_model
+from edge.mask.choice import choose, mics_in_beam
+from edge.mask.manifest import load_manifest
 from edge.profiles import PROFILES
 
 _ROLE_NAMES = {"R": "playback reference", "X": "unused"}
@@ -130,15 +131,16 @@ def _sink(config: Config) -> str:
 def _network(config: Config) -> dict[str, Any]:
     """The network that is chosen, its checksum verified; or, under "problem", why there is none to run."""
     if config.mask.kind != "network":
-        return {"model": None, "manifest": None, "precision": None, "problem": None}
-    found: dict[str, Any] = {"model": None, "manifest": None, "precision": config.mask.precision, "problem": None}
+        return {"model": None, "manifest": None, "precision": None, "chosen": None, "problem": None}
+    found: dict[str, Any] = {"model": None, "manifest": None, "precision": config.mask.precision}
+    found |= {"chosen": None, "problem": None}
     profile = PROFILES[config.profile]
     try:
-        path = resolve_model(config.mask.model, profile)
-        found["manifest"] = str(path)
-        manifest = load_manifest(path, profile)
+        chosen = choose(config.mask, profile, mics_in_beam(config))
+        found |= {"manifest": str(chosen.manifest), "precision": chosen.precision, "chosen": chosen.why}
+        manifest = load_manifest(chosen.manifest, profile)
         found["model"] = manifest.name
-        manifest.network_file(config.mask.precision)
+        manifest.network_file(chosen.precision)
     except ModelError as error:
         found["problem"] = str(error)
     return found

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from edge.config.schema import Config
+from edge.config.schema import Config, MaskConfig
 from edge.errors import AudioFileError, EdgeError, ModelError, TelemetryError
 from edge.profiles import PROFILES
 
@@ -105,12 +105,14 @@ def _kernels() -> Iterator[Finding]:
 
 
 def _models(config: Config) -> Iterator[Finding]:
-    from edge.mask.manifest import load_manifest, resolve_model
+    from edge.mask.choice import PICK, choose, mics_in_beam
+    from edge.mask.manifest import load_manifest
 
     for name, profile in PROFILES.items():
-        wanted = config.mask.model if name == config.profile else "auto"
+        wanted = config.mask if name == config.profile else MaskConfig()
         try:
-            manifest = load_manifest(resolve_model(wanted, profile), profile)
+            chosen = choose(wanted, profile, mics_in_beam(config))
+            manifest = load_manifest(chosen.manifest, profile)
             for precision in manifest.files:
                 manifest.network_file(precision)
         except ModelError as error:
@@ -124,6 +126,10 @@ def _models(config: Config) -> Iterator[Finding]:
             )
         else:
             yield Finding("model", "ok", f"{name}: {manifest.name}, {' and '.join(manifest.files)}, checksums right")
+            if name == config.profile and config.mask.kind == "network":
+                stale = chosen.source == "default" and chosen.note
+                found = f"{manifest.name} {chosen.precision}: {chosen.why}"
+                yield Finding("network", "warning" if stale else "ok", found, f"{PICK}, then restart or reload")
 
 
 def _speed(config: Config) -> Iterator[Finding]:

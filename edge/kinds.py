@@ -8,3 +8,5 @@ MASK_KINDS = ("network", "wiener", "spectral_subtraction", "bypass")
 
 PRECISIONS = ("int8", "float")
 """of the weights of a network"""
+
+PRECISION_CHOICES = ("auto", *PRECISIONS)

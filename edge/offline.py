@@ -17,7 +17,7 @@ from edge.frontend import SANE_MAX
 from edge.geometry import geometry_from_config, wrapped_deg
 from edge.health.log import HealthLog
 from edge.heard import HeardDirections
-from edge.mask.factory import make_estimator
+from edge.mask.factory import configured_estimator
 from edge.meters import peak_dbfs, rms_dbfs
 from edge.pipeline import Pipeline
 from edge.profiles import PROFILES
@@ -43,7 +43,7 @@ class Enhancer:
     def __init__(self, config: Config, rate_hz: int) -> None:
         profile = PROFILES[config.profile]
         self.rate_hz = rate_hz
-        self.estimator = make_estimator(config.mask.kind, config.mask, profile)
+        self.estimator = configured_estimator(config)
         self.pipeline = Pipeline(config, geometry_from_config(config.array), self.estimator)
         self.channels = self.pipeline.channels
         self._chain = _HopStream(self.pipeline)

@@ -21,7 +21,7 @@ from edge.geometry import ArrayGeometry, geometry_from_config
 from edge.kernels import gains
 from edge.listener import Listener, make_listener
 from edge.mask.base import MaskEstimator
-from edge.mask.factory import make_estimator
+from edge.mask.factory import configured_estimator
 from edge.meters import Meters
 from edge.post import LevelControl, Limiter
 from edge.profiles import PROFILES
@@ -57,7 +57,7 @@ class Pipeline:
         self._stft = self.front.stft
         self.spatial = Spatial(config.beamformer, geometry, self._stft)
         self._cues = Cues(geometry.mics, self.profile.bins)
-        self.estimator = estimator or make_estimator(config.mask.kind, config.mask, self.profile)
+        self.estimator = estimator or configured_estimator(config)
         self.listener: Listener | None = None
         """only where there is a beam to be steered by a network"""
         self._make_listener()
@@ -253,7 +253,7 @@ class Pipeline:
         self.spatial.bypass = self.front.keep_echo = enabled
 
     def set_mask(self, estimator: MaskEstimator, kind: str, listener: Listener | None = None) -> None:
-        """Put in another estimator of the same latency, made and warmed elsewhere, with its listener if that is made."""
+        """Put in another estimator of the same latency, made and warmed elsewhere, and its listener if there is one."""
         if estimator.latency_samples != self.estimator.latency_samples:
             raise ConfigError(f"mask {kind!r} has another latency than the one in use; restart to change it")
         self.estimator = estimator

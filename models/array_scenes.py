@@ -67,7 +67,7 @@ def _tools(
     sounds = [
         load_corpus(folder, kind, cache).split(held_out) for folder, kind in ((speech, "speech"), (noise, "noise"))
     ]
-    network = NetworkMask(resolve_model(model, PROFILE), PROFILE)
+    network = NetworkMask(resolve_model(model), PROFILE)
     return SceneMaker(*sounds), load_bank(bank, cache), network
 
 

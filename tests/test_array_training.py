@@ -22,7 +22,7 @@ def rooms():
 
 @pytest.fixture(scope="module")
 def network():
-    return NetworkMask(resolve_model("mono-assistant", PROFILE), PROFILE)
+    return NetworkMask(resolve_model("mono-assistant"), PROFILE)
 
 
 @pytest.fixture(scope="module")

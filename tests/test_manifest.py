@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from edge.config.schema import MaskConfig
 from edge.errors import ModelError
+from edge.mask.choice import choose
 from edge.mask.features import band_layout
-from edge.mask.manifest import FEATURES, load_manifest, resolve_model
+from edge.mask.manifest import FEATURES, load_manifest
 from edge.profiles import PROFILES
 
 PROFILE = PROFILES["assistant"]
@@ -185,8 +187,8 @@ def test_a_manifest_nested_too_deeply(tmp_path: Path, monkeypatch: pytest.Monkey
     path = tmp_path / "deep.json"
     path.write_text("[" * 200_000 + "]" * 200_000)
     assert "is not valid JSON (nested too deeply)" in sentence(lambda: load_manifest(path, PROFILE))
-    monkeypatch.setattr("edge.mask.manifest.data_folder", lambda name: tmp_path)
-    assert "no shipped model is made for" in sentence(lambda: resolve_model("auto", PROFILE))
+    monkeypatch.setattr("edge.mask.choice.data_folder", lambda name: tmp_path)
+    assert "no shipped model is made for" in sentence(lambda: choose(MaskConfig(), PROFILE))
 
 
 def test_a_folder_in_place_of_a_file(manifest: Path) -> None:

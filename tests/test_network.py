@@ -45,7 +45,7 @@ def run(mask: NetworkMask, frames: np.ndarray) -> np.ndarray:
 
 
 def make(name: str, precision: str = "int8") -> NetworkMask:
-    return NetworkMask(resolve_model("auto", PROFILES[name]), PROFILES[name], precision)
+    return NetworkMask(resolve_model(f"mono-{name}"), PROFILES[name], precision)
 
 
 @pytest.fixture
@@ -197,22 +197,15 @@ def test_a_network_gone_bad_starts_anew_and_holds_its_last_gains(name: str) -> N
 
 
 @both
-def test_auto_and_name_find_the_shipped_model(name: str) -> None:
-    profile = PROFILES[name]
-    path = resolve_model("auto", profile)
-    assert path == resolve_model(f"mono-{name}", profile)
-    assert resolve_model(str(path), profile) == path
+def test_name_and_path_find_the_shipped_model(name: str) -> None:
+    path = resolve_model(f"mono-{name}")
+    assert path.is_file()
+    assert resolve_model(str(path)) == path
 
 
 def test_unknown_name_lists_the_known_and_guesses() -> None:
     with pytest.raises(ModelError, match=r"mono-asistant.*did you mean 'mono-assistant'"):
-        resolve_model("mono-asistant", PROFILES["assistant"])
-
-
-def test_no_model_for_a_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge.mask.manifest.data_folder", lambda name: tmp_path)
-    with pytest.raises(ModelError, match="no shipped model is made for profile hearing"):
-        resolve_model("auto", PROFILES["hearing"])
+        resolve_model("mono-asistant")
 
 
 def test_int8_files_are_small_and_made_of_known_operators() -> None:

@@ -27,7 +27,7 @@ class Seconds:
 class Daemon:
     """A loop whose blocks the test lets through one at a time."""
 
-    def __init__(self, config: Config, reread=None, hops: int = 40, clock=None) -> None:
+    def __init__(self, config: Config, reread=None, hops: int = 100, clock=None) -> None:
         self.script = {}
         source = ArraySource(
             recording(hops * HOP, len(config.array.roles)), lambda i: self.script.get(i, lambda: None)()
@@ -91,6 +91,7 @@ def test_gain_floor_bypass_mask_and_beamformer_take_effect():
         "elevation_deg": 0.0,
         "beamformer": "delay_sum",
         "mask": "spectral_subtraction",
+        "model": "",
         "gain_floor_db": -12.0,
         "bypass": True,
         "echo": None,

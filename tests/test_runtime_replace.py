@@ -23,8 +23,8 @@ HOP = 128
 
 
 def test_reloads_leave_at_most_two_pipelines_alive_without_a_collector():
-    floors = iter(range(-40, -10))
-    daemon = Daemon(live_config(), lambda: live_config(mask__floor_db=float(next(floors))), hops=400)
+    ceilings = iter(range(-40, -10))
+    daemon = Daemon(live_config(), lambda: live_config(post__limiter_dbfs=float(next(ceilings))), hops=400)
     pipelines = [weakref.ref(daemon.loop.chain.pipeline)]
     alive = []
 
@@ -75,11 +75,12 @@ def test_what_was_in_use_is_used_again():
 
 def test_a_reload_opens_no_network_again(monkeypatch):
     config = live_config(mask__kind="network")
-    daemon = Daemon(config, lambda: live_config(mask__kind="network", mask__floor_db=-6.0))
+    daemon = Daemon(config, lambda: live_config(mask__kind="network", post__limiter_dbfs=-6.0))
     before = daemon.loop.chain.estimator
     opened = []
     monkeypatch.setattr(network, "open_session", opened.append)
-    assert daemon.run_with(("reload", {})).gain_floor_db == -6.0
+    daemon.run_with(("reload", {}))
+    assert daemon.replies[0]["changed"] == ["post.limiter_dbfs"]
     after = daemon.loop.chain.estimator
     assert after is not before, "both run during the crossfade, each with its own state"
     assert after._session is before._session

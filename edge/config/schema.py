@@ -10,7 +10,7 @@ from typing import Annotated
 
 from edge.boards import SampleFormat
 from edge.decoding import Choice, Range
-from edge.kinds import BEAMFORMER_KINDS, MASK_KINDS, PRECISIONS
+from edge.kinds import BEAMFORMER_KINDS, MASK_KINDS, PRECISION_CHOICES
 from edge.profiles import PROFILES
 
 GAIN_LIMIT_DB = 60.0
@@ -147,9 +147,11 @@ class MaskConfig:
     kind: Annotated[str, Choice(*MASK_KINDS)] = "network"
     """what estimates the gain per frequency of the listen output; bypass leaves it at 1"""
     model: str = "auto"
-    """name of a shipped model, path of a manifest (.json), or auto: the shipped one for the profile"""
-    precision: Annotated[str, Choice(*PRECISIONS)] = "int8"
-    """weights of the network: int8 is smaller, and faster on cores with dot-product instructions"""
+    """name of a shipped model, path of a manifest (.json), or auto: the shipped one for profile and array, or what
+    `edge bench --pick-model` chose on this machine"""
+    precision: Annotated[str, Choice(*PRECISION_CHOICES)] = "auto"
+    """weights of the network: int8 is smaller, and faster on cores with dot-product instructions; auto: int8, or what
+    `edge bench --pick-model` found to be quicker on this machine"""
     floor_db: Annotated[float, Range(-120, 0)] = -24.0
     """least gain of the listen output"""
 

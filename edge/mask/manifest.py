@@ -86,24 +86,13 @@ class Manifest:
         return path
 
 
-def resolve_model(name_or_path: str, profile: Profile) -> Path:
-    """Path of the manifest that `mask.model` means: 'auto', the name of a shipped model, or the path of a .json file.
+def resolve_model(name_or_path: str) -> Path:
+    """Path of the manifest of a shipped model, by its name, or of any other, by the path of its .json file.
 
     Raises ModelError naming the shipped models when there is no such one.
     """
     folder = data_folder("models")
     shipped = {p.stem: p for p in sorted(folder.glob("*.json"))}
-    if name_or_path == "auto":
-        for path in shipped.values():
-            try:
-                if json.loads(path.read_text(encoding="utf-8")).get("profile") == profile.name:
-                    return path
-            except (OSError, ValueError, AttributeError, RecursionError):
-                continue  # a damaged neighbour must not hide the good one
-        raise ModelError(
-            f"no shipped model is made for profile {profile.name} (looked in {folder}); "
-            'name a manifest in mask.model, or choose mask.kind = "wiener"'
-        )
     if name_or_path in shipped:
         return shipped[name_or_path]
     if name_or_path.endswith(".json") or "/" in name_or_path or "\\" in name_or_path:

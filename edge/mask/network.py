@@ -140,7 +140,7 @@ class NetworkMask:
     def listener(self) -> NetworkMask:
         """What hears a single microphone for this one: a twin, or the network that the manifest names."""
         name = self.manifest.listener
-        return NetworkMask(resolve_model(name, self._profile), self._profile, self.precision) if name else self.twin()
+        return NetworkMask(resolve_model(name), self._profile, self.precision) if name else self.twin()
 
     def _clear_state(self) -> None:
         self._extractor.reset()

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from edge.beamform.base import Beamformer
-from edge.config.schema import Config
+from edge.config.schema import Config, MaskConfig
 from edge.geometry import geometry_from_config
+from edge.listener import Listener, make_listener
 from edge.mask.base import MaskEstimator
-from edge.mask.factory import make_estimator
+from edge.mask.choice import mics_in_beam
 from edge.pipeline import Pipeline
-from edge.profiles import PROFILES, Profile
-from edge.runtime.overload import NORMAL, OVERLOAD, OverloadGuard, ResetGuard, Rung, rungs_for
+from edge.profiles import PROFILES
+from edge.runtime.estimators import Estimators
+from edge.runtime.mask_swap import MaskSwap
+from edge.runtime.overload import LATE_HOPS, NORMAL, OVERLOAD, OverloadGuard, ResetGuard, Rung, rungs_for
 
 WARM_UP_HOPS = 8
+PARTS_KEPT = 4
+"""choices of parts that are held on to after they were replaced, so that none is freed on the audio thread"""
 
 
 def _no_pause() -> None:
@@ -30,6 +36,10 @@ class Parts:
     rungs: tuple[Rung, ...]
     estimators: dict[str, MaskEstimator]
     beamformers: dict[str, Beamformer]
+    listener: Listener | None
+    """of the network among the estimators"""
+    swap: MaskSwap
+    """to fade over to the estimator of the first rung"""
 
 
 class Chain:
@@ -42,10 +52,12 @@ class Chain:
     def __init__(
         self, config: Config, estimator: MaskEstimator | None = None, pause: Callable[[], None] = _no_pause
     ) -> None:
-        self._config = config
-        self._pause = pause
+        kind = config.mask.kind
         profile = PROFILES[config.profile]
-        estimator = estimator or make_estimator(config.mask.kind, config.mask, profile)
+        self._made = Estimators(profile, mics_in_beam(config), pause)
+        if estimator is None:
+            estimator = self._made.get(kind, config.mask)
+        self._made.put(kind, estimator)
         pause()
         self.pipeline = Pipeline(config, geometry_from_config(config.array), estimator)
         pause()
@@ -54,19 +66,24 @@ class Chain:
         """hops until a fresh pipeline has a full history"""
         self._estimator = estimator
         self._beamformer: Beamformer | None = None
+        self._listener = self.pipeline.listener
+        self._swap: MaskSwap | None = None
+        """in progress"""
+        self._late_in_swap = 0
         self._why = OVERLOAD
         self._resets = ResetGuard(profile.hop_ms)
         self._resets.start(getattr(estimator, "resets", 0))
         self._resets_before = 0
-        # every part ever made is kept: a session or a beamformer made anew disturbs the audio thread
-        self._estimators: dict[str, MaskEstimator] = {config.mask.kind: estimator}
+        # every beamformer ever made is kept: one made anew disturbs the audio thread
         self._beamformers: dict[str, Beamformer] = {config.beamformer.kind: self.pipeline.beamformer}
-        self.adopt(self.prepare(config.mask.kind, config.beamformer.kind))
+        self._parts: Parts
+        self._past: deque[Parts] = deque(maxlen=PARTS_KEPT)
+        self.adopt(self.prepare(config.mask, config.beamformer.kind))
         self._warm_up()
 
     def set_pause(self, pause: Callable[[], None]) -> None:
         """What `prepare` calls between its steps from now on."""
-        self._pause = pause
+        self._made.pause = pause
 
     @property
     def mode(self) -> str:
@@ -76,43 +93,61 @@ class Chain:
 
     @property
     def estimator(self) -> MaskEstimator:
-        """The gain estimator in use."""
-        return self._estimator
+        """The gain estimator in use; for a moment the crossfade from one to another."""
+        return self.pipeline.estimator
 
     @property
     def network_resets(self) -> int:
         """Times since the start of the run that a network gave numbers that are not finite and was cleared."""
-        return self._resets_before + sum(getattr(each, "resets", 0) for each in list(self._estimators.values()))
+        return self._resets_before + self._made.resets
 
-    def prepare(self, mask: str, beamformer: str) -> Parts:
-        """Parts for another choice; those that the chain has had already are used again with all they have learnt."""
-        profile = self.pipeline.profile
-        rungs = rungs_for(mask, beamformer)
-        for kind in dict.fromkeys(rung.mask for rung in rungs):
-            if kind not in self._estimators:
-                estimator = make_estimator(kind, self._config.mask, profile)
-                self._pause()
-                _warm_up_estimator(estimator, profile)
-                self._pause()
-                self._estimators[kind] = estimator
+    def network_changed(self, mask: MaskConfig) -> bool:
+        """Whether `mask` means another network than the one made last, be it only that its files were replaced."""
+        return self._made.changed(mask)
+
+    def prepare(self, mask: MaskConfig, beamformer: str) -> Parts:
+        """Parts for another choice; those that the chain has had already are used again with all they have learnt.
+
+        Raises ConfigError or ModelError, one sentence; then nothing has changed.
+        """
+        rungs = rungs_for(mask.kind, beamformer)
+        estimators = {rung.mask: self._made.get(rung.mask, mask) for rung in rungs}
         for kind in dict.fromkeys(rung.beamformer for rung in rungs):
             if kind not in self._beamformers:
                 self._beamformers[kind] = self.pipeline.make_beamformer(kind)
-                self._pause()
-        return Parts(
-            rungs,
-            {rung.mask: self._estimators[rung.mask] for rung in rungs},
-            {rung.beamformer: self._beamformers[rung.beamformer] for rung in rungs},
-        )
+                self._made.pause()
+        listener = None
+        if "network" in estimators and self.pipeline.spatial.localizer is not None:
+            network = estimators["network"]
+            if self._listener is None or self._listener.behind is not network:
+                self._listener = make_listener(network, self.pipeline.profile.bins)
+                self._made.pause()
+            listener = self._listener
+        swap = MaskSwap(self.pipeline, estimators[mask.kind], mask.kind, listener if mask.kind == "network" else None)
+        beamformers = {rung.beamformer: self._beamformers[rung.beamformer] for rung in rungs}
+        parts = Parts(rungs, estimators, beamformers, listener, swap)
+        self._past.append(parts)
+        return parts
 
-    def adopt(self, parts: Parts) -> None:
-        """Put prepared parts in force, starting at the first rung."""
+    def adopt(self, parts: Parts, keep_rung: bool = False) -> None:
+        """Put prepared parts in force, a new estimator by crossfade, starting at the first rung.
+
+        keep_rung: stay on the rung that overload has led to, if the new parts have the same ones.
+        """
+        stay = keep_rung and parts.rungs == self._parts.rungs
         self._parts = parts
-        self._guard = OverloadGuard(len(parts.rungs), self.pipeline.profile.hop_ms)
-        self._enter(parts.rungs[0])
+        if not stay:
+            self._guard = OverloadGuard(len(parts.rungs), self.pipeline.profile.hop_ms)
+        self._enter(parts.rungs[self._guard.level])
 
     def guard(self, late: bool) -> None:
         """Take in whether the hop was late; changes the rung when that, or a network gone bad, makes it necessary."""
+        if self._swap is not None:
+            # two networks at once are late for no fault of theirs; a board that cannot bear it has one at once
+            self._late_in_swap = self._late_in_swap + 1 if late else 0
+            if self._swap.done or self._late_in_swap == LATE_HOPS:
+                self._finish_swap()
+            return
         # the counter of whatever runs; only networks have one
         broken = self._resets.update(getattr(self._estimator, "resets", 0))
         if self._guard.down() if broken else self._guard.update(late):
@@ -137,17 +172,41 @@ class Chain:
                 return
 
     def _enter(self, rung: Rung) -> None:
-        estimator = self._parts.estimators[rung.mask]
-        if estimator is not self._estimator:
-            # what it remembers is from before it was set aside
-            estimator.reset()
-            self._estimator = estimator
-            self.pipeline.set_mask(estimator, rung.mask)
-            self._resets.start(getattr(estimator, "resets", 0))
+        # one fade at a time: what is wanted by then is looked at again when this one is over
+        if self._swap is None:
+            self._enter_mask(rung.mask)
         beamformer = self._parts.beamformers[rung.beamformer]
         if beamformer is not self._beamformer:
             self._beamformer = beamformer
             self.pipeline.set_beamformer(beamformer)
+
+    def _enter_mask(self, kind: str) -> None:
+        parts = self._parts
+        estimator = parts.estimators[kind]
+        if estimator is self._estimator:
+            return
+        if parts.swap.estimator is estimator:
+            self._swap, self._late_in_swap = parts.swap, 0
+            self._swap.begin(self.pipeline)
+            return
+        # a fallback must not wait, and what it gives way to is not to be trusted
+        listener = parts.listener if kind == "network" else None
+        estimator.reset()
+        if listener is not None:
+            listener.reset()
+        self.pipeline.set_mask(estimator, kind, listener)
+        self._use(estimator)
+
+    def _finish_swap(self) -> None:
+        swap, self._swap = self._swap, None
+        if swap is not None:
+            swap.finish(self.pipeline)
+            self._use(swap.estimator)
+            self._enter(self._parts.rungs[self._guard.level])
+
+    def _use(self, estimator: MaskEstimator) -> None:
+        self._estimator = estimator
+        self._resets.start(getattr(estimator, "resets", 0))
 
     def _warm_up(self) -> None:
         """Touch every page and code path once, then forget it."""
@@ -159,15 +218,7 @@ class Chain:
             if hop == WARM_UP_HOPS:
                 block[:] = 0.0
             pipeline.process(block, out)
-            self._pause()
+            self._made.pause()
         pipeline.reset()
         pipeline.meters.rotate()
         pipeline.meters.rotate()
-
-
-def _warm_up_estimator(estimator: MaskEstimator, profile: Profile) -> None:
-    spectrum = np.zeros(profile.bins, np.complex64)
-    gain = np.ones(profile.bins, np.float32)
-    for _ in range(WARM_UP_HOPS):
-        estimator.step(spectrum, gain)
-    estimator.reset()

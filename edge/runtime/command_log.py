@@ -1,4 +1,4 @@
-"""What commands from outside leave in the journal: one line each, and few lines however many there are."""
+"""What commands from outside leave in the journal, one line each and few lines however many, and as events."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
+
+from edge.telemetry.events import EventKind
 
 BURST_LINES = 5
 REFILL_S = 10.0
@@ -15,16 +17,27 @@ _SENTENCES = {
     "look": "look direction azimuth {azimuth_deg:g} degrees, elevation {elevation_deg:g} degrees",
     "gain_floor": "gain floor {gain_floor_db:g} dB",
     "mask": "mask {mask}",
+    "model": "network {model}",
     "beamformer": "beamformer {beamformer}",
     "reset": "adaptive state reset",
 }
 
 
 class CommandLog:
-    """Says which commands were carried out. say: gets one sentence; clock: seconds. Not for the audio thread."""
+    """Says which commands were carried out; whoever sent one has the answer, others learn of it here.
 
-    def __init__(self, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
+    say: gets one sentence; event: kind, sentence and details of what everybody on the broker should know; clock:
+    seconds. Not for the audio thread.
+    """
+
+    def __init__(
+        self,
+        say: Callable[[str], None],
+        event: Callable[[EventKind, str, dict[str, Any]], None] = lambda kind, sentence, details: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._say = say
+        self._event = event
         self._clock = clock
         self._lines = float(BURST_LINES)
         self._at_s = clock()
@@ -32,6 +45,17 @@ class CommandLog:
 
     def done(self, name: str, result: dict[str, Any]) -> None:
         """`result` is what the controller returned for command `name`."""
+        self._line(_sentence(name, result))
+        if name == "reload":
+            self._event("reload", *reload_event(result))
+
+    def failed(self, name: str, sentence: str) -> None:
+        """`sentence` is why a network or a configuration that command `name` asked for was not taken."""
+        refused = f"{name} refused, what was in use goes on: {' '.join(sentence.split())}"
+        self._line(refused)
+        self._event("warning", refused, {})
+
+    def _line(self, sentence: str) -> None:
         now_s = self._clock()
         self._lines = min(self._lines + (now_s - self._at_s) / REFILL_S, BURST_LINES)
         self._at_s = now_s
@@ -42,7 +66,7 @@ class CommandLog:
         before = f"; {self._left_out} before it are not shown" if self._left_out else ""
         self._left_out = 0
         with contextlib.suppress(OSError):  # standard error is gone: the command was carried out all the same
-            self._say(f"{_sentence(name, result)} (by MQTT{before})")
+            self._say(f"{sentence} (by MQTT{before})")
 
 
 def _sentence(name: str, result: dict[str, Any]) -> str:

@@ -7,18 +7,21 @@ import json
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
-from edge.config.schema import Config
+from edge.config.schema import Config, MaskConfig
 from edge.decoding import keys, show
-from edge.errors import UsageError
+from edge.errors import ConfigError, ModelError, UsageError
+from edge.mask.base import model_name
 from edge.runtime import realtime
 from edge.runtime.chain import Chain
+from edge.runtime.commanded_model import commanded_model, trusted_folders
 from edge.runtime.loop import AudioLoop
 from edge.runtime.reload import changed_keys, live_part, needs_restart
 
-EXPENSIVE = ("mask", "beamformer", "reload")
+EXPENSIVE = ("mask", "model", "beamformer", "reload")
 EXPENSIVE_EVERY_S = 1.0
 """what makes parts disturbs the audio thread a little: at most one such command in this time"""
 PAUSE_S = 0.001
@@ -32,6 +35,7 @@ _ARGUMENTS: dict[str, dict[str, tuple[str, bool]]] = {
     },
     "gain_floor": {"gain_floor_db": ("mask.floor_db", True)},
     "mask": {"kind": ("mask.kind", True)},
+    "model": {"model": ("mask.model", False), "precision": ("mask.precision", False)},
     "beamformer": {"kind": ("beamformer.kind", True)},
     "bypass": {"enabled": ("", True)},
     "echo": {"enabled": ("", True)},
@@ -48,7 +52,9 @@ class LiveController:
 
     `config` is what is in force: the file, and what commands have changed since. `reread` reads the file again; None
     where the configuration did not come from one. clock: seconds, for the limit on expensive commands. done: told of
-    each command() that was carried out, with its name and result, on the thread that called it.
+    each command() that was carried out, with its name and result, on the thread that called it; failed: of each whose
+    network or configuration was no good, with its name and the sentence. model_folders: where else a command may take
+    networks from.
     """
 
     def __init__(
@@ -58,9 +64,12 @@ class LiveController:
         reread: Callable[[], Config] | None = None,
         clock: Callable[[], float] = time.monotonic,
         done: Callable[[str, dict[str, Any]], None] = lambda name, result: None,
+        failed: Callable[[str, str], None] = lambda name, sentence: None,
+        model_folders: Sequence[Path] = (),
     ) -> None:
         self.config = config
-        self._done = done
+        self._done, self._failed = done, failed
+        self._model_folders = model_folders
         self._loop = loop
         self._chain = loop.chain
         self._chain.set_pause(_pause)
@@ -68,12 +77,17 @@ class LiveController:
         self._clock = clock
         self._next_expensive_s = -math.inf
         self._bypassed = False
+        self._model = model_name(self._chain.estimator)
         # commands come from the telemetry connection, reloads from the main thread as well
         self._lock = threading.Lock()
 
     def command(self, name: str, payload: dict[str, Any]) -> dict[str, Any]:
         """See Controller.command. Raises EdgeError with one sentence; then nothing has changed."""
-        result = self._carry_out(name, payload)
+        try:
+            result = self._carry_out(name, payload)
+        except (ConfigError, ModelError) as error:
+            self._failed(name, str(error))
+            raise
         self._done(name, result)
         return result
 
@@ -82,6 +96,7 @@ class LiveController:
             "look": self._look,
             "gain_floor": self._gain_floor,
             "mask": self._mask,
+            "model": self._network,
             "beamformer": self._beamformer,
             "bypass": self._bypass,
             "echo": self._echo,
@@ -109,8 +124,8 @@ class LiveController:
         now_s = self._clock()
         if now_s < self._next_expensive_s:
             raise UsageError(
-                f"{name}: came within {EXPENSIVE_EVERY_S:g} s of another mask, beamformer or reload command, and many "
-                "would disturb the audio; it was ignored, send it again later"
+                f"{name}: came within {EXPENSIVE_EVERY_S:g} s of another mask, model, beamformer or reload command, "
+                "and many would disturb the audio; it was ignored, send it again later"
             )
         self._next_expensive_s = now_s + EXPENSIVE_EVERY_S
 
@@ -169,18 +184,30 @@ class LiveController:
         self._loop.at_next_hop(lambda: canceller.set_enabled(enabled))
 
     def _mask(self, kind: str) -> None:
-        self._adopt(kind, self.config.beamformer.kind)
-        self.config = dataclasses.replace(self.config, mask=dataclasses.replace(self.config.mask, kind=kind))
+        self._adopt(dataclasses.replace(self.config.mask, kind=kind), self.config.beamformer.kind)
+
+    def _network(self, model: str | None = None, precision: str | None = None) -> None:
+        if model is None and precision is None:
+            raise UsageError(f"model: model or precision is missing; precision is {_expected('mask.precision')}")
+        mask = dataclasses.replace(self.config.mask, kind="network")
+        if model is not None:
+            folders = trusted_folders(mask.model, self._model_folders)
+            mask = dataclasses.replace(mask, model=commanded_model(model, folders))
+        if precision is not None:
+            mask = dataclasses.replace(mask, precision=precision)
+        self._adopt(mask, self.config.beamformer.kind, keep_rung=True)
 
     def _beamformer(self, kind: str) -> None:
-        self._adopt(self.config.mask.kind, kind)
-        beamformer = dataclasses.replace(self.config.beamformer, kind=kind)
-        self.config = dataclasses.replace(self.config, beamformer=beamformer)
+        self._adopt(self.config.mask, kind)
 
-    def _adopt(self, mask: str, beamformer: str) -> None:
+    def _adopt(self, mask: MaskConfig, beamformer: str, keep_rung: bool = False) -> None:
+        """Put in what `mask` and `beamformer` name. Raises ConfigError or ModelError; then nothing has changed."""
         chain = self._chain
         parts = chain.prepare(mask, beamformer)
-        self._loop.at_next_hop(lambda: chain.adopt(parts))
+        self._loop.at_next_hop(lambda: chain.adopt(parts, keep_rung))
+        self._model = model_name(parts.swap.estimator)
+        shape = dataclasses.replace(self.config.beamformer, kind=beamformer)
+        self.config = dataclasses.replace(self.config, mask=mask, beamformer=shape)
 
     def _reset(self) -> None:
         self._loop.at_next_hop(self._chain.pipeline.reset)
@@ -193,11 +220,16 @@ class LiveController:
         _pause()
         config = live_part(self.config, wanted)
         changed, waiting = changed_keys(self.config, config), needs_restart(self.config, wanted)
-        if changed:
+        if not changed and config.mask.kind == "network" and self._chain.network_changed(config.mask):
+            changed = ["mask.model"]  # the same name, but other files, or another choice of edge bench --pick-model
+        if changed and all(key.startswith("mask.") for key in changed):
+            self._adopt(config.mask, config.beamformer.kind, keep_rung=True)
+            self._gain_floor(config.mask.floor_db)
+        elif changed:
             chain = Chain(config, pause=_pause)
             chain.pipeline.set_bypass(self._bypassed)
             self._loop.at_next_hop(lambda: self._loop.begin_swap(chain))
-            self._chain, self.config = chain, config
+            self._chain, self.config, self._model = chain, config, model_name(chain.estimator)
         return {"changed": changed, "restart_needed": waiting}
 
     def _in_force(self) -> dict[str, Any]:
@@ -209,6 +241,7 @@ class LiveController:
             "elevation_deg": beamformer.elevation_deg,
             "beamformer": beamformer.kind,
             "mask": mask.kind,
+            "model": self._model,
             "gain_floor_db": mask.floor_db,
             "bypass": self._bypassed,
             "echo": self.config.echo.enabled if self._chain.pipeline.front.canceller else None,
@@ -255,4 +288,6 @@ def _expected(path: str) -> str:
     key = _KEYS.get(path)
     if key is None:
         return "true or false"
+    if not key.constraints:
+        return "text"
     return ("a number " if key.type is float else "") + " and ".join(str(limit) for limit in key.constraints)

@@ -49,6 +49,7 @@ class LiveRuntime:
     source, sink: other than those the configuration names (opened and closed here). transports: further ways out for
     snapshots and events beside those of the configuration. reread: reads the configuration again, for reloads.
     wait_device_s: how long to retry devices that cannot be opened at the start; infinite for a service.
+    model_folders: where commands may take networks from, beside those shipped.
     Making one compiles or loads the kernels and opens the network: ConfigError, ModelError.
     """
 
@@ -64,6 +65,7 @@ class LiveRuntime:
         duration_s: float | None = None,
         wait_device_s: float = 0.0,
         notifier: Notifier | None = None,
+        model_folders: Sequence[Path] = (),
         warn: Callable[[str], None] = say,
     ) -> None:
         self._notifier = notifier or Notifier()
@@ -78,8 +80,15 @@ class LiveRuntime:
         profile = PROFILES[config.profile]
         limit = None if duration_s is None else max(1, math.ceil(duration_s * profile.rate_hz / profile.hop_samples))
         self.loop = AudioLoop(source or make_source(config), sink or make_sink(config), Chain(config), limit)
-        self._command_log = CommandLog(warn)
-        self.controller = LiveController(config, self.loop, reread, done=self._command_done)
+        self._command_log = CommandLog(warn, lambda *event: self._telemetry.event(*event))
+        self.controller = LiveController(
+            config,
+            self.loop,
+            reread,
+            done=self._command_log.done,
+            failed=self._command_log.failed,
+            model_folders=model_folders,
+        )
         self._transports = [*open_transports(config.telemetry, self.controller, self._warn, telemetry_file)]
         self._transports += transports
         self._interval_s = config.telemetry.interval_s
@@ -252,12 +261,6 @@ class LiveRuntime:
         self._say(sentence)
         self._telemetry.event("reload", " ".join(sentence.split()), details)
         self._notifier.ready(self._status())
-
-    def _command_done(self, name: str, result: dict[str, Any]) -> None:
-        """Whoever sent it has the answer; the journal, and others on the broker, learn of it here."""
-        self._command_log.done(name, result)
-        if name == "reload":
-            self._telemetry.event("reload", *reload_event(result))
 
     def _status(self) -> str:
         pipeline, mode = self.loop.chain.pipeline, self.loop.chain.mode

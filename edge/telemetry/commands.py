@@ -22,6 +22,7 @@ _EXAMPLES = {
     "bypass": '{"enabled": true}',
     "echo": '{"enabled": true}',
     "mask": '{"kind": "wiener"}',
+    "model": '{"model": "mono-assistant"}',
     "beamformer": '{"kind": "mvdr"}',
 }
 """the other commands have no arguments"""

@@ -18,6 +18,7 @@ class Controller(Protocol):
           bypass {"enabled": bool}        output = reference microphone, latency unchanged
           echo {"enabled": bool}          take playback off the microphones; refused without a reference channel
           mask {"kind": "network" | "wiener" | "spectral_subtraction" | "bypass"}
+          model {"model": str, "precision": "int8" | "float" | "auto"}     either; runs that network, faded in
           beamformer {"kind": "mvdr" | "superdirective" | "delay_sum" | "none"}
           reset {}                        forget all adaptive state
           reload {}                       read the configuration file again

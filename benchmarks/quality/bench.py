@@ -1,0 +1,93 @@
+"""What every part of the benchmark works with: options, pipelines, peers and the scorer, made once per process."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import functools
+import multiprocessing
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from benchmarks.array.specs import ARRAYS_M
+from benchmarks.quality import ours, peers
+from benchmarks.quality.cache import ScoreCache
+from benchmarks.quality.scores import Scorer
+from edge.pipeline import Pipeline
+
+F32 = NDArray[np.float32]
+Row = dict[str, Any]
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was asked for on the command line, as every process needs it."""
+
+    data: Path
+    cache: Path | None
+    """of scores"""
+    profile: str = "assistant"
+    model: str = "auto"
+    array_model: str = "auto"
+    floor_db: float = -24.0
+    peers: tuple[str, ...] = tuple(peers.PEERS)
+    count_words: bool = True
+
+
+class Bench:
+    """The tools of one process."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.scorer = Scorer(ScoreCache(options.cache), options.count_words)
+
+    @functools.cached_property
+    def peers(self) -> dict[str, peers.Peer]:
+        """Those that were asked for and are installed."""
+        return {name: peer for name, peer in peers.installed().items() if name in self.options.peers}
+
+    @functools.cache  # noqa: B019  one Bench per process
+    def mono(self, precision: str, kind: str = "network") -> Pipeline:
+        """One microphone, no beamformer."""
+        return ours.make(self.options.profile, mask=self._mask(self.options.model, precision, kind)).pipeline
+
+    def array(self, positions_m: F32 | NDArray[np.float64], precision: str) -> Pipeline:
+        """An array that knows where its microphones are and nothing else."""
+        mask = self._mask(self.options.array_model, precision)
+        return ours.make(self.options.profile, positions_m, mask).pipeline
+
+    def networks(self) -> dict[str, Any]:
+        """What is measured: the networks for one microphone and for an array."""
+        one = ours.make(self.options.profile, mask=self._mask(self.options.model, "int8"))
+        array = ours.make(self.options.profile, ARRAYS_M["square"], self._mask(self.options.array_model, "int8"))
+        return {"mono": ours.network_files(one), "array": ours.network_files(array)}
+
+    def _mask(self, model: str, precision: str, kind: str = "network") -> dict[str, Any]:
+        return {"kind": kind, "model": model, "precision": precision, "floor_db": self.options.floor_db}
+
+
+@functools.lru_cache(maxsize=1)
+def bench(options: Options) -> Bench:
+    return Bench(options)
+
+
+def in_processes(
+    job: Callable[[Options, Item], Any], options: Options, items: Sequence[Item], processes: int, what: str
+) -> list[Any]:
+    """job(options, item) for every item in their order, `processes` at a time; in this very process with one."""
+    call = functools.partial(job, options)
+    if processes <= 1:
+        return [call(item) for item in tqdm(items, unit=what, disable=None)]
+    # networks that this process has open do not survive a fork
+    fresh = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(processes, fresh) as pool:
+        waiting = [pool.submit(call, item) for item in items]
+        for done in tqdm(concurrent.futures.as_completed(waiting), total=len(items), unit=what, disable=None):
+            done.result()
+        return [done.result() for done in waiting]

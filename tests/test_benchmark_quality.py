@@ -1,0 +1,366 @@
+"""The quality benchmark: kept scores, SRMR, late reverberation, levels, musts, tables and one whole small run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from benchmarks.quality import arrays, clean, mono, musts, ours, report, reverb, srmr
+from benchmarks.quality.__main__ import main, plain
+from benchmarks.quality.cache import ScoreCache, digest
+from benchmarks.quality.scores import Scorer
+
+RATE_HZ = 16000
+F32 = np.ndarray
+
+
+def speech_like(seconds: float, seed: int = 0, syllables_hz: float = 4.0) -> F32:
+    """Low-pass noise in syllables."""
+    rng = np.random.default_rng(seed)
+    samples = round(seconds * RATE_HZ)
+    spectrum = np.fft.rfft(rng.standard_normal(samples))
+    spectrum /= 1.0 + (np.fft.rfftfreq(samples, 1 / RATE_HZ) / 800.0) ** 2
+    loudness = np.maximum(np.sin(2.0 * np.pi * syllables_hz * np.arange(samples) / RATE_HZ), 0.0)
+    wave = np.fft.irfft(spectrum, samples) * loudness
+    return (0.05 * wave / wave.std()).astype(np.float32)
+
+
+def tail(rt60_s: float, seed: int = 1) -> np.ndarray:
+    """A response that decays by 60 dB in rt60_s, a direct path of equal energy before it."""
+    samples = round(1.2 * rt60_s * RATE_HZ)
+    h = np.random.default_rng(seed).standard_normal(samples) * 10.0 ** (-3.0 * np.arange(samples) / RATE_HZ / rt60_s)
+    h /= np.sqrt(np.sum(h**2))
+    h[0] = 1.0
+    return h
+
+
+# ---- kept scores ----
+
+
+def test_a_digest_is_of_order_type_and_shape() -> None:
+    a, b = np.zeros(4, np.float32), np.ones(4, np.float32)
+    same = digest("x", a, b)
+    assert same == digest("x", a.copy(), b.copy())
+    others = (
+        digest("x", b, a),
+        digest("y", a, b),
+        digest("x", a.astype(np.float64), b),
+        digest("x", a.reshape(2, 2), b),
+    )
+    assert len({same, *others}) == 5
+
+
+def test_cache_adds_and_forgives_damage(tmp_path: Path) -> None:
+    cache = ScoreCache(tmp_path)
+    cache.add("abcd", {"one": 1.0})
+    cache.add("abcd", {"two": None})
+    assert cache.load("abcd") == {"one": 1.0, "two": None}
+    assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == ["abcd.json"]
+    (tmp_path / "ab" / "abcd.json").write_text("{half")
+    assert cache.load("abcd") == {}
+    nothing = ScoreCache(None)
+    nothing.add("abcd", {"one": 1.0})
+    assert nothing.load("abcd") == {}
+
+
+def test_a_peer_runs_once_and_again_only_for_new_metrics_inputs_and_versions(tmp_path: Path) -> None:
+    runs: list[int] = []
+    reference, given = speech_like(1.0), speech_like(1.5, seed=2)
+
+    def make(x: F32) -> F32:
+        runs.append(x.size)
+        return x * np.float32(0.5)
+
+    def score(by: str = "peer 1", x: F32 = given, wanted: tuple[str, ...] = ("si_sdr",)) -> dict[str, float]:
+        scorer = Scorer(ScoreCache(tmp_path), count_words=False)  # a new run
+        return scorer.made(reference, x, by, make, wanted=wanted)
+
+    first = score()
+    assert score() == first
+    assert runs == [given.size]
+    # what is scored is the end of what was made
+    direct = Scorer(ScoreCache(None), count_words=False).output(reference, given[-reference.size :], wanted=("si_sdr",))
+    assert direct["si_sdr_db"] == pytest.approx(first["si_sdr_db"], abs=1e-4)
+    both = score(wanted=("si_sdr", "srmr"))
+    assert both["si_sdr_db"] == first["si_sdr_db"]
+    assert both["srmr"] > 0.0
+    score("peer 2")
+    score(x=given * np.float32(2.0))
+    assert len(runs) == 4
+
+
+def test_an_undefined_score_stays_undefined_when_kept(tmp_path: Path) -> None:
+    silent = np.zeros(RATE_HZ, np.float32)
+    for _ in range(2):
+        found = Scorer(ScoreCache(tmp_path), count_words=False).output(silent, silent, wanted=("si_sdr", "srmr"))
+        assert np.isnan(found["si_sdr_db"])
+        assert np.isnan(found["srmr"])
+    assert plain({"a": [np.float32("nan"), 1.0], "b": float("inf")}) == {"a": [None, 1.0], "b": None}
+
+
+# ---- SRMR ----
+
+
+def test_gammatone_filters_answer_most_to_their_own_frequency() -> None:
+    centres = srmr.band_centres_hz()
+    assert centres[0] == pytest.approx(125.0)
+    assert (np.diff(centres, 2) > 0.0).all()
+    assert centres[-1] < RATE_HZ / 2
+    for band in (0, 9, 22):
+        tone = np.sin(2.0 * np.pi * centres[band] * np.arange(RATE_HZ // 2) / RATE_HZ)
+        level = srmr.envelopes(tone)[:, RATE_HZ // 4 : RATE_HZ // 4 + 1000].mean(axis=1)
+        assert np.argmax(level) == band
+        assert level[band] == pytest.approx(1.0, abs=0.02)
+
+
+@pytest.mark.parametrize("band", [0, 3, 7])
+def test_modulation_filters_are_band_passes_of_unit_gain(band: int) -> None:
+    from scipy.signal import freqz
+
+    filters, lower_hz = srmr._modulation_filters()
+    centre = srmr.MODULATIONS_HZ[band]
+    _, response = freqz(*filters[band], worN=[lower_hz[band], centre, centre**2 / lower_hz[band]], fs=RATE_HZ)
+    np.testing.assert_allclose(np.abs(response), [np.sqrt(0.5), 1.0, np.sqrt(0.5)], atol=2e-3)
+    assert (centre**2 / lower_hz[band] - lower_hz[band]) * srmr.MODULATION_Q == pytest.approx(centre)
+
+
+def test_srmr_is_of_slow_modulation_whatever_the_level() -> None:
+    slow, fast = (srmr.srmr(speech_like(3.0, syllables_hz=hz)) for hz in (4.0, 64.0))
+    assert slow > 3.0 * fast
+    assert srmr.srmr(1e-3 * speech_like(3.0).astype(np.float64)) == pytest.approx(slow, rel=1e-3)
+    assert np.isnan(srmr.srmr(np.zeros(RATE_HZ)))
+    assert np.isnan(srmr.srmr(np.ones(100)))
+
+
+def test_srmr_falls_with_reverberation() -> None:
+    from scipy.signal import fftconvolve
+
+    dry = speech_like(3.0).astype(np.float64)
+    found = [srmr.srmr(dry)] + [srmr.srmr(fftconvolve(dry, tail(rt60_s))[: dry.size]) for rt60_s in (0.3, 0.8)]
+    assert found[0] > found[1] > found[2]
+
+
+# ---- late reverberation ----
+
+
+@pytest.mark.parametrize("rt60_s", [0.3, 0.8])
+def test_measured_reverberation_time(rt60_s: float) -> None:
+    assert reverb.measured_rt60_s(tail(rt60_s)[1:]) == pytest.approx(rt60_s, rel=0.1)
+
+
+def test_a_room_is_split_50_ms_after_the_direct_path() -> None:
+    pytest.importorskip("pyroomacoustics", reason="pyroomacoustics is not installed (extra: development)")
+    whole, early, distance_m = reverb.responses(reverb.Room(0.3, 1))
+    assert whole.shape == early.shape == (4, whole.shape[1])
+    arrival = 40 + distance_m / 343.0 * RATE_HZ
+    for mic in range(4):
+        late = np.flatnonzero(whole[mic] - early[mic])
+        assert late[0] == pytest.approx(arrival + 0.05 * RATE_HZ, abs=12)
+        np.testing.assert_array_equal(early[mic][: late[0]], whole[mic][: late[0]])
+    assert 0.2 < reverb.measured_rt60_s(whole[0]) < 0.45
+    again = reverb.responses(reverb.Room(0.3, 1))[0]
+    np.testing.assert_array_equal(again, whole)
+
+
+def test_every_room_and_a_part_of_them_in_turn() -> None:
+    assert len(reverb.all_rooms()) == reverb.ROOMS * len(reverb.RT60S_S)
+    assert [room.rt60_s for room in reverb.all_rooms(len(reverb.RT60S_S))] == list(reverb.RT60S_S)
+
+
+def test_gains_that_do_nothing_leave_the_early_to_late_ratio_and_no_state_behind() -> None:
+    early = speech_like(1.5)[:, None]
+    parts = {"early": early, "late": 0.3 * np.roll(early, 1600, axis=0)}
+    before_db = reverb._ratio_db({name: part[:, 0] for name, part in parts.items()})
+    open_mask = ours.make(mask={"kind": "wiener", "floor_db": 0.0}).pipeline
+    for sound, ratio_db in reverb._ours(open_mask, parts).values():
+        assert ratio_db == pytest.approx(before_db, abs=0.05)
+        assert np.corrcoef(sound, (parts["early"] + parts["late"])[:, 0])[0, 1] > 0.999
+    closing = ours.make(mask={"kind": "wiener"}).pipeline
+    first = reverb._ours(closing, parts)["listen"][1]
+    assert reverb._ours(closing, parts)["listen"][1] == first
+
+
+# ---- clean speech, silence ----
+
+
+def test_levels_stop_at_full_scale() -> None:
+    speech = speech_like(2.0)
+    for level_dbfs in (-45.0, -25.0):
+        item = clean.Clean("x", level_dbfs, clean.at_level(speech, level_dbfs))
+        assert item.level_dbfs == pytest.approx(level_dbfs, abs=0.01)
+    loud = clean.Clean("x", -1.0, clean.at_level(speech, -1.0))
+    assert np.abs(loud.speech).max() == pytest.approx(1.0)
+    assert loud.level_dbfs < -1.0
+
+
+def test_silence_is_silence_and_dither_is_quiet() -> None:
+    made = clean.silences(4, 0.5)
+    assert not made["digital silence"].any()
+    assert made["dither"].shape == (8000, 4)
+    assert clean._dbfs(made["dither"]) == pytest.approx(-90.0, abs=0.2)
+    assert clean._dbfs(made["digital silence"]) is None
+
+
+# ---- array scenes ----
+
+
+def test_a_few_scenes_are_of_all_families() -> None:
+    specs = arrays.square_specs()
+    assert {spec.array for spec in specs} == {"square"}
+    assert len(specs) == len({spec.name for spec in specs}) > 20
+    assert {spec.family for spec in arrays.square_specs(7)} == {spec.family for spec in specs}
+
+
+# ---- musts ----
+
+
+def mono_rows() -> list[dict]:
+    """Ours in the middle of two peers, on two mixtures of which one peer has only one."""
+    levels = {mono.NOISY: 1.0, mono.INT8: 2.0, mono.FLOAT: 2.01, mono.ASR: 1.0, "dtln": 1.9, "deepfilternet3": 2.2}
+    rows = [
+        {
+            "speech": s,
+            "noise": "n",
+            "snr_db": 5.0,
+            "system": name,
+            "pesq_wb": value + add,
+            "estoi": value / 4 + add / 10,
+        }
+        for name, value in levels.items()
+        for s, add in (("a", 0.0), ("b", 0.5))
+    ]
+    for row in rows:
+        row |= {"words": 10.0, "word_errors": 2.0 + (row["system"] == mono.INT8)}
+    return [row for row in rows if row["system"] != "dtln" or row["speech"] == "a"]
+
+
+def verdicts(found: list[musts.Must]) -> dict[str, bool | None]:
+    return {m.what: m.reached for m in found}
+
+
+def test_musts_of_one_microphone() -> None:
+    costs = {
+        mono.INT8: {"ms_per_s": 5.0, "latency_ms": 16.0},
+        "dtln-int8": {"ms_per_s": 6.0, "latency_ms": 32.0},
+        "deepfilternet3": {"ms_per_s": 40.0, "latency_ms": 40.0},
+    }
+    found = verdicts(musts.of_mono(mono_rows(), costs))
+    assert found["mono PESQ-WB, above dtln"] is True
+    assert found["mono PESQ-WB, above rnnoise"] is None
+    assert found["mono PESQ-WB, above deepfilternet3"] is False
+    assert found["mono PESQ-WB gain over noisy, above GTCRN's"] is True
+    assert found["mono ms per second, not above dtln-int8"] is True
+    assert found["mono latency in ms, below every peer's"] is True
+    # only mixtures that both have count: 2.0 against 1.9, not 2.25 against 1.9
+    line = next(m for m in musts.of_mono(mono_rows(), {}) if m.what == "mono PESQ-WB, above dtln")
+    assert (line.ours, line.needed) == (2.0, 1.9)
+    assert verdicts(musts.of_mono(mono_rows(), {}))["mono ms per second, not above dtln-int8"] is None
+
+
+def test_musts_of_int8_words_and_files() -> None:
+    item = ("speech", "noise", "snr_db")
+    lost = verdicts(musts.of_int8(mono_rows(), item, "mono"))
+    assert lost == {"mono: PESQ-WB lost by int8": True, "mono: ESTOI lost by int8": True}
+    rows = [row | ({"estoi": row["estoi"] - 0.01} if row["system"] == mono.INT8 else {}) for row in mono_rows()]
+    assert verdicts(musts.of_int8(rows, item, "mono"))["mono: ESTOI lost by int8"] is False
+    said = musts.of_words(mono_rows(), "mono", mono.NOISY)
+    assert [(m.reached, m.binding) for m in said] == [(True, True), (False, False)]
+    assert said[1].ours == pytest.approx(0.3)
+    files = {"mono": {"files": {"int8": {"file": "a", "bytes": 10}, "float": {"file": "b", "bytes": 1_500_000}}}}
+    assert [m.reached for m in musts.of_files(files)] == [True, False]
+
+
+def test_musts_of_the_array_count_where_nothing_moves() -> None:
+    rows = [
+        {"scene": f"{family}-{i}", "family": family, "system": system, "pesq_wb": value, "estoi": value / 4}
+        for i, (family, mine) in enumerate((("peers", 2.0), ("doa", 1.9), ("walk", 1.0)))
+        for system, value in ((arrays.INT8, mine), (musts.RIVAL, 1.8))
+    ]
+    costs = {arrays.INT8: {"ms_per_s": 20.0}, musts.RIVAL: {"ms_per_s": 42.0}}
+    found = musts.of_array(rows, costs)
+    assert [m.reached for m in found if m.binding] == [True, True, True]
+    assert [m.reached for m in found if not m.binding] == [False, False]
+    assert musts.of_array(rows, {})[-1].reached is None
+
+
+def test_musts_of_reverberation_clean_speech_and_silence() -> None:
+    rows = [
+        {"rt60_s": 0.5, "noise": "none", "system": system, "gain_db": gain, "srmr": value}
+        for system, gain, value in ((reverb.MIC, 0.0, 4.0), (reverb.ONE, -0.1, 3.9), (reverb.SQUARE, 1.0, 3.0))
+    ]
+    assert [m.reached for m in musts.of_reverb(rows)][:2] == [False, True]
+    rows = [{"wanted_dbfs": db, "system": mono.INT8, "pesq_wb": v} for db, v in ((-45.0, 3.9), (-25.0, 4.1))]
+    assert [m.reached for m in musts.of_clean(rows)] == [False, True]
+    level = {"microphones": 1, "in": "digital silence", "output": "listen", "after": "reset", "in_dbfs": None}
+    spent = {"microphones": 1, "in": "dither", "ms_per_s_speech": 5.0}
+    for made, worst, reached in ((None, 5.1, [True, True]), (-100.0, 9.0, [False, False])):
+        found = musts.of_silence([level | {"out_dbfs": made}], [spent | {"ms_per_s_worst_stretch": worst}])
+        assert [m.reached for m in found] == reached
+    text = musts.as_text(found)
+    assert "0 met, 2 missed, 0 not measured" in text
+    assert "| MISSED | dither, 1 microphones" in text
+
+
+# ---- report, the whole ----
+
+
+def test_summary_leaves_out_and_counts_what_is_undefined() -> None:
+    rows = [{"snr_db": s, "system": "x", "pesq_wb": v} for s, v in ((5.0, 2.0), (0.0, None), (0.0, 1.0))]
+    found = report.summarise(rows, "snr_db", ("pesq_wb",))
+    assert [(r["snr_db"], r["pesq_wb"], r.get("pesq_wb_missing")) for r in found] == [
+        (0.0, 1.0, 1),
+        (5.0, 2.0, None),
+        ("all", 1.5, 1),
+    ]
+    assert "| all | 3 | x | 1.50 |" in report.table(found, "snr_db", ("pesq_wb",))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """Evaluation data as small as it can be."""
+    folder = tmp_path_factory.mktemp("data")
+    for kind, sounds in {
+        "speech": [speech_like(2.0, seed) for seed in (3, 4)],
+        "noise": [0.1 * np.random.default_rng(5).standard_normal(RATE_HZ).astype(np.float32)],
+    }.items():
+        (folder / kind).mkdir()
+        for i, sound in enumerate(sounds):
+            soundfile.write(folder / kind / f"{kind}{i}.flac", sound, RATE_HZ)
+    return folder
+
+
+def test_a_whole_run_and_one_that_keeps_a_part_of_it(data: Path, tmp_path: Path, capsys) -> None:
+    common = ["--data", str(data), "--peers", "--no-words", "--processes", "1", "--limit", "1"]
+    common += ["--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]
+    assert main([*common, "--only", "mono", "clean"]) == 0
+    first = json.loads((tmp_path / "out" / "quality-assistant.json").read_text())
+    assert [row["system"] for row in first["mono"]] == [mono.NOISY, mono.INT8, mono.FLOAT, mono.ASR, mono.WIENER]
+    assert {row["wanted_dbfs"] for row in first["clean"]} == set(clean.LEVELS_DBFS)
+    assert len(first["silence"]) == 16
+    assert all(
+        row["out_dbfs"] is None or row["out_dbfs"] < -90.0 for row in first["silence"] if row["after"] == "reset"
+    )
+    assert (tmp_path / "out" / "quality-assistant.png").stat().st_size > 10_000
+    page = (tmp_path / "out" / "quality-assistant.md").read_text()
+    assert "Musts:" in page
+    assert page.strip() in capsys.readouterr().out
+    assert main([*common, "--only", "mono"]) == 0
+    second = json.loads((tmp_path / "out" / "quality-assistant.json").read_text())
+    assert second["clean"] == first["clean"]
+    assert second["mono"] == first["mono"]
+    # of another floor nothing may stay
+    assert main([*common, "--only", "mono", "--floor-db", "-12"]) == 0
+    third = json.loads((tmp_path / "out" / "quality-assistant.json").read_text())
+    assert "clean" not in third
+    assert "nothing of it is kept" in capsys.readouterr().err
+
+
+def test_without_data_it_is_skipped(tmp_path: Path, capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--data", str(tmp_path / "none")])
+    assert ended.value.code == 0
+    assert "skipped" in capsys.readouterr().err
