@@ -24,7 +24,10 @@ LICENCE = "Apache-2.0"
 
 
 def export(state: dict[str, Any], folder: Path, name: str, listener: str = "") -> Path:
-    """Write NAME.float.onnx, NAME.int8.onnx and NAME.json for a checkpoint's state. Returns the manifest's path."""
+    """Write NAME.float.onnx, NAME.int8.onnx and NAME.json for a checkpoint's state. Returns the manifest's path.
+
+    listener: of a network with cues, the name of the one beside it that hears a single microphone.
+    """
     import onnx
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -93,9 +96,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True, help="folder for the three files")
     parser.add_argument("--name", required=True, help="name of the model and of its files")
+    parser.add_argument(
+        "--listener", default="", help="for arrays: name of the network beside it that hears one microphone"
+    )
     a = parser.parse_args(arguments)
     try:
-        print(export(checkpoint.load(a.checkpoint), a.out, a.name))
+        print(export(checkpoint.load(a.checkpoint), a.out, a.name, a.listener))
     except EdgeError as error:
         print(error, file=sys.stderr)
         return error.exit_code

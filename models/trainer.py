@@ -222,8 +222,12 @@ class Trainer:
         source, front = restore(state)
         if front.profile == self.front.profile:
             # the same features as it was trained on, so that it begins where it ended
-            self.front.mean.copy_(front.mean)
-            self.front.inverse_std.copy_(front.inverse_std)
+            count = front.layout.bands
+            for own, other in ((self.front.mean, front.mean), (self.front.inverse_std, front.inverse_std)):
+                if own.shape == other.shape:
+                    own.copy_(other)
+                else:  # cues that the other lacks keep what was just measured
+                    own[:count], own[-count:] = other[:count], other[-count:]
         ends = (front.layout, front.profile, self.front.layout, self.front.profile)
         transfer(source, self.net, band_map(*ends), band_map(*ends[2:], *ends[:2]))
 

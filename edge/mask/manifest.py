@@ -43,7 +43,7 @@ class Manifest:
     cues: tuple[str, ...]
     """spatial cues it is fed, none or all of edge.mask.features.CUES"""
     listener: str
-    """manifest of the network that hears one microphone for this one; empty: this one can"""
+    """name of the network beside this one that hears one microphone for it; empty: this one can"""
     input_name: str
     direct_name: str
     output_name: str
@@ -145,9 +145,11 @@ def load_manifest(path: Path, profile: Profile) -> Manifest:
                 f"model {path} is made for {key} {found}, but {here}; "
                 'choose a model of this profile or mask.model = "auto"'
             )
-    name = read.value(str, "name")
+    name, listener = read.value(str, "name"), read.value(str, "listener")
     if not name or "/" in name or "\\" in name:
         raise read.wrong("name", "a name without a folder")
+    if "/" in listener or "\\" in listener or listener == name:
+        raise read.wrong("listener", "the name of another network in the same folder, or empty")
     if read.value(str, "features", "kind") != FEATURES:
         raise read.wrong("features.kind", f'"{FEATURES}", the only features this program computes')
     centres = read.value(list, "features", "band_centre_bins")
@@ -211,7 +213,7 @@ def load_manifest(path: Path, profile: Profile) -> Manifest:
         mean=mean,
         inverse_std=(1.0 / std).astype(np.float32),
         cues=tuple(cues),
-        listener=read.value(str, "listener"),
+        listener=listener,
         input_name=read.value(str, "input", "name"),
         direct_name=read.value(str, "direct", "name"),
         output_name=read.value(str, "output", "name"),

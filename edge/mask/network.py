@@ -72,6 +72,9 @@ class NetworkMask:
         _check_graph(self._session, manifest, path)
         self._band, self._fraction = layout.band, layout.fraction
         self._profile = profile
+        self._ears: NetworkMask | None = None
+        if manifest.listener:
+            self._ears = NetworkMask(manifest.path.with_name(f"{manifest.listener}.json"), profile, precision)
         self._allocate()
         self._warm_up()
 
@@ -138,9 +141,8 @@ class NetworkMask:
         np.copyto(gain, self.presence)
 
     def listener(self) -> NetworkMask:
-        """What hears a single microphone for this one: a twin, or the network that the manifest names."""
-        name = self.manifest.listener
-        return NetworkMask(resolve_model(name), self._profile, self.precision) if name else self.twin()
+        """What hears a single microphone for this one: a twin, or one of the network that the manifest names. Quick."""
+        return (self._ears or self).twin()
 
     def _clear_state(self) -> None:
         self._extractor.reset()
