@@ -31,7 +31,7 @@ def test_messages_are_retained_and_unique():
 
 def test_topics_have_the_form_that_home_assistant_reads():
     for topic in entities():
-        assert re.fullmatch(r"homeassistant/(sensor|number|switch|select)/[A-Za-z0-9_-]+/[a-z0-9_]+/config", topic)
+        assert re.fullmatch(r"homeassistant/(sensor|number|switch|select|text)/[A-Za-z0-9_-]+/[a-z0-9_]+/config", topic)
 
 
 def test_values_come_from_fields_of_the_telemetry():
@@ -54,6 +54,7 @@ def test_availability_follows_the_status():
         ("azimuth", "42.0", "look", {"azimuth_deg": 42.0}),
         ("gain_floor", "-12", "gain_floor", {"gain_floor_db": -12}),
         ("mask", "wiener", "mask", {"kind": "wiener"}),
+        ("network", "mono-assistant", "model", {"model": "mono-assistant"}),
     ],
 )
 def test_controls_render_commands_that_parse(key, value, command, arguments):

@@ -35,6 +35,8 @@ class RunSummary:
     nonfinite_samples: int
     clipped_samples: tuple[int, ...]
     mode: str
+    model: str
+    """network in use at the end, empty without one"""
     snr_in_db: float | None
     snr_out_db: float | None
     """estimates at the end, of the last seconds alone"""
@@ -96,6 +98,7 @@ def summarize(
         nonfinite_samples=last.nonfinite_samples,
         clipped_samples=last.clipped_samples,
         mode=last.mode,
+        model=last.model,
         snr_in_db=last.snr_in_db,
         snr_out_db=last.snr_out_db,
         rss_mib=last.rss_mib,

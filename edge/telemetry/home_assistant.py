@@ -31,6 +31,11 @@ _SENSORS: dict[str, tuple[str, str, dict[str, Any]]] = {
         "{{ value_json.microphones_out | count }}",
         {"entity_category": "diagnostic"},
     ),
+    "model": (
+        "Network",
+        "{{ value_json.model }}",
+        {"state_class": None, "entity_category": "diagnostic", "icon": "mdi:brain"},
+    ),
     "hop_p99": (
         "Hop time p99",
         "{{ value_json.hop_ms.p99 }}",
@@ -110,6 +115,17 @@ _CONTROLS: dict[str, tuple[str, str, str, dict[str, Any]]] = {
             "options": list(MASK_KINDS),
         },
     ),
+    "network": (
+        "text",
+        "Network to run",
+        "model",
+        {
+            # the name without the precision
+            "value_template": "{{ value_json.model.rpartition(' ')[0] }}",
+            "command_template": '{"model": "{{ value }}"}',
+            "entity_category": "config",
+        },
+    ),
 }
 
 
@@ -131,6 +147,7 @@ def discovery_messages(topics: Topics, config: TelemetryConfig) -> list[Message]
     entities: list[tuple[str, str, dict[str, Any]]] = []
     for key, (name, template, extra) in _SENSORS.items():
         sensor = {"name": name, "value_template": template, "state_class": "measurement", **extra}
+        sensor = {field: value for field, value in sensor.items() if value is not None}  # text is not measured
         sensor["expire_after"] = max(30, round(10 * config.interval_s))
         entities.append(("sensor", key, sensor))
     if config.mqtt.commands:
