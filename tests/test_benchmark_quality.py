@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from benchmarks.quality import arrays, clean, mono, musts, ours, report, reverb, srmr
+from benchmarks.quality import arrays, clean, cost, mono, musts, ours, peers, picture, report, reverb, srmr
 from benchmarks.quality.__main__ import main, plain
+from benchmarks.quality.bench import Bench, Options
 from benchmarks.quality.cache import ScoreCache, digest
 from benchmarks.quality.scores import Scorer
 
@@ -215,96 +216,6 @@ def test_a_few_scenes_are_of_all_families() -> None:
     assert {spec.family for spec in arrays.square_specs(7)} == {spec.family for spec in specs}
 
 
-# ---- musts ----
-
-
-def mono_rows() -> list[dict]:
-    """Ours in the middle of two peers, on two mixtures of which one peer has only one."""
-    levels = {mono.NOISY: 1.0, mono.INT8: 2.0, mono.FLOAT: 2.01, mono.ASR: 1.0, "dtln": 1.9, "deepfilternet3": 2.2}
-    rows = [
-        {
-            "speech": s,
-            "noise": "n",
-            "snr_db": 5.0,
-            "system": name,
-            "pesq_wb": value + add,
-            "estoi": value / 4 + add / 10,
-        }
-        for name, value in levels.items()
-        for s, add in (("a", 0.0), ("b", 0.5))
-    ]
-    for row in rows:
-        row |= {"words": 10.0, "word_errors": 2.0 + (row["system"] == mono.INT8)}
-    return [row for row in rows if row["system"] != "dtln" or row["speech"] == "a"]
-
-
-def verdicts(found: list[musts.Must]) -> dict[str, bool | None]:
-    return {m.what: m.reached for m in found}
-
-
-def test_musts_of_one_microphone() -> None:
-    costs = {
-        mono.INT8: {"ms_per_s": 5.0, "latency_ms": 16.0},
-        "dtln-int8": {"ms_per_s": 6.0, "latency_ms": 32.0},
-        "deepfilternet3": {"ms_per_s": 40.0, "latency_ms": 40.0},
-    }
-    found = verdicts(musts.of_mono(mono_rows(), costs))
-    assert found["mono PESQ-WB, above dtln"] is True
-    assert found["mono PESQ-WB, above rnnoise"] is None
-    assert found["mono PESQ-WB, above deepfilternet3"] is False
-    assert found["mono PESQ-WB gain over noisy, above GTCRN's"] is True
-    assert found["mono ms per second, not above dtln-int8"] is True
-    assert found["mono latency in ms, below every peer's"] is True
-    # only mixtures that both have count: 2.0 against 1.9, not 2.25 against 1.9
-    line = next(m for m in musts.of_mono(mono_rows(), {}) if m.what == "mono PESQ-WB, above dtln")
-    assert (line.ours, line.needed) == (2.0, 1.9)
-    assert verdicts(musts.of_mono(mono_rows(), {}))["mono ms per second, not above dtln-int8"] is None
-
-
-def test_musts_of_int8_words_and_files() -> None:
-    item = ("speech", "noise", "snr_db")
-    lost = verdicts(musts.of_int8(mono_rows(), item, "mono"))
-    assert lost == {"mono: PESQ-WB lost by int8": True, "mono: ESTOI lost by int8": True}
-    rows = [row | ({"estoi": row["estoi"] - 0.01} if row["system"] == mono.INT8 else {}) for row in mono_rows()]
-    assert verdicts(musts.of_int8(rows, item, "mono"))["mono: ESTOI lost by int8"] is False
-    said = musts.of_words(mono_rows(), "mono", mono.NOISY)
-    assert [(m.reached, m.binding) for m in said] == [(True, True), (False, False)]
-    assert said[1].ours == pytest.approx(0.3)
-    files = {"mono": {"files": {"int8": {"file": "a", "bytes": 10}, "float": {"file": "b", "bytes": 1_500_000}}}}
-    assert [m.reached for m in musts.of_files(files)] == [True, False]
-
-
-def test_musts_of_the_array_count_where_nothing_moves() -> None:
-    rows = [
-        {"scene": f"{family}-{i}", "family": family, "system": system, "pesq_wb": value, "estoi": value / 4}
-        for i, (family, mine) in enumerate((("peers", 2.0), ("doa", 1.9), ("walk", 1.0)))
-        for system, value in ((arrays.INT8, mine), (musts.RIVAL, 1.8))
-    ]
-    costs = {arrays.INT8: {"ms_per_s": 20.0}, musts.RIVAL: {"ms_per_s": 42.0}}
-    found = musts.of_array(rows, costs)
-    assert [m.reached for m in found if m.binding] == [True, True, True]
-    assert [m.reached for m in found if not m.binding] == [False, False]
-    assert musts.of_array(rows, {})[-1].reached is None
-
-
-def test_musts_of_reverberation_clean_speech_and_silence() -> None:
-    rows = [
-        {"rt60_s": 0.5, "noise": "none", "system": system, "gain_db": gain, "srmr": value}
-        for system, gain, value in ((reverb.MIC, 0.0, 4.0), (reverb.ONE, -0.1, 3.9), (reverb.SQUARE, 1.0, 3.0))
-    ]
-    assert [m.reached for m in musts.of_reverb(rows)][:2] == [False, True]
-    rows = [{"wanted_dbfs": db, "system": mono.INT8, "pesq_wb": v} for db, v in ((-45.0, 3.9), (-25.0, 4.1))]
-    assert [m.reached for m in musts.of_clean(rows)] == [False, True]
-    level = {"microphones": 1, "in": "digital silence", "output": "listen", "after": "reset", "in_dbfs": None}
-    spent = {"microphones": 1, "in": "dither", "ms_per_s_speech": 5.0}
-    for made, worst, reached in ((None, 5.1, [True, True]), (-100.0, 9.0, [False, False])):
-        found = musts.of_silence([level | {"out_dbfs": made}], [spent | {"ms_per_s_worst_stretch": worst}])
-        assert [m.reached for m in found] == reached
-    text = musts.as_text(found)
-    assert "0 met, 2 missed, 0 not measured" in text
-    assert "| MISSED | dither, 1 microphones" in text
-
-
 # ---- report, the whole ----
 
 
@@ -334,11 +245,11 @@ def data(tmp_path_factory) -> Path:
 
 
 def test_a_whole_run_and_one_that_keeps_a_part_of_it(data: Path, tmp_path: Path, capsys) -> None:
-    common = ["--data", str(data), "--peers", "--no-words", "--processes", "1", "--limit", "1"]
+    common = ["--data", str(data), "--peers", "--no-words", "--no-dnsmos", "--processes", "1", "--limit", "1"]
     common += ["--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]
     assert main([*common, "--only", "mono", "clean"]) == 0
     first = json.loads((tmp_path / "out" / "quality-assistant.json").read_text())
-    assert [row["system"] for row in first["mono"]] == [mono.NOISY, mono.INT8, mono.FLOAT, mono.ASR, mono.WIENER]
+    assert [row["system"] for row in first["mono"]] == [mono.NOISY, mono.INT8, mono.ASR, mono.WIENER, mono.FLOAT]
     assert {row["wanted_dbfs"] for row in first["clean"]} == set(clean.LEVELS_DBFS)
     assert len(first["silence"]) == 16
     assert all(
@@ -357,6 +268,66 @@ def test_a_whole_run_and_one_that_keeps_a_part_of_it(data: Path, tmp_path: Path,
     third = json.loads((tmp_path / "out" / "quality-assistant.json").read_text())
     assert "clean" not in third
     assert "nothing of it is kept" in capsys.readouterr().err
+
+
+def test_costs_of_everything(monkeypatch) -> None:
+    monkeypatch.setattr(cost, "SILENCE_S", 3.0)
+    monkeypatch.setattr(cost, "STRETCH_S", 1.0)
+    monkeypatch.setattr(cost, "SILENCE_TURNS", 2)
+    tools = Bench(Options(Path(), None, peers=(), count_words=False))
+    sound = speech_like(1.0)
+    one = cost.mono_costs(tools, sound)
+    assert list(one) == [mono.WIENER, mono.INT8, mono.FLOAT]
+    assert {row["latency_ms"] for row in one.values()} == {16.0}
+    square = cost.array_costs(tools, np.repeat(sound[:, None], 4, axis=1))
+    assert list(square) == [arrays.INT8, arrays.FLOAT, arrays.MVDR]
+    silent = cost.silence_costs(tools, sound)
+    assert [(row["microphones"], row["in"]) for row in silent] == [
+        (mics, kind) for mics in (1, 4) for kind in ("digital silence", "dither")
+    ]
+    for row in [*one.values(), *square.values()]:
+        assert 0.0 < row["hop_us_p50"] <= row["hop_us_p99"]
+    for row in silent:
+        assert row["ms_per_s_silence"] > 0.0
+        assert row["worst_stretch_at_s"] in (0.0, 1.0)
+
+
+class Halving(peers.Peer):
+    """Half of what it hears, at once."""
+
+    hop_samples, delay_samples, identity = 160, 0, "halving 1"
+
+    def reset(self) -> None:
+        pass
+
+    def process(self, block: F32) -> F32:
+        return block * np.float32(0.5)
+
+
+def test_chains_cost_the_beam_and_the_network_behind_it() -> None:
+    tools = Bench(Options(Path(), None, count_words=False))
+    tools.peers = {"halving": Halving()}  # type: ignore[misc]
+    found = cost.array_costs(tools, np.repeat(speech_like(1.0)[:, None], 4, axis=1))
+    beam, alone, both = (
+        found[n] for n in (arrays.MVDR, arrays.behind(arrays.MIC, "halving"), arrays.behind(arrays.MVDR, "halving"))
+    )
+    assert both["ms_per_s"] == pytest.approx(beam["ms_per_s"] + alone["ms_per_s"], abs=1e-3)
+    assert both["latency_ms"] == beam["latency_ms"] + 10.0 == 42.0
+
+
+def test_picture_with_costs(tmp_path: Path) -> None:
+    means = {"pesq_wb": 1.5, "estoi": 0.6, "items": 1}
+    systems = [mono.NOISY, mono.INT8, "dtln", "dtln-int8"]
+    summary = {
+        "mono": [{"snr_db": snr, "system": s, **means} for snr in (0.0, 5.0, "all") for s in systems],
+        "array": [{"family": "all", "system": s, **means} for s in (arrays.MIC, arrays.INT8, musts.RIVAL)],
+    }
+    spent = {"latency_ms": 16.0, "ms_per_s": 5.0}
+    costs = {"mono": dict.fromkeys(systems[1:], spent), "array": dict.fromkeys((arrays.INT8, musts.RIVAL), spent)}
+    assert picture.draw(tmp_path / "p.png", {"summary": summary, "cost": costs})
+    assert (tmp_path / "p.png").stat().st_size > 30_000
+    assert not picture.draw(tmp_path / "q.png", {"summary": {}})
+    assert not (tmp_path / "q.png").exists()
 
 
 def test_without_data_it_is_skipped(tmp_path: Path, capsys) -> None:

@@ -24,10 +24,11 @@ import numpy as np
 
 from benchmarks.array.scenes import make_scene
 from benchmarks.mixtures import add_data_argument, skip_without
-from benchmarks.quality import arrays, clean, cost, mono, musts, peers, report, reverb
+from benchmarks.quality import arrays, clean, cost, mono, musts, peers, picture, report, reverb
 from benchmarks.quality.bench import Bench, Options, bench, in_processes
 from benchmarks.quality.cache import default_cache
 from benchmarks.quality.corpus import RATE_HZ, mixtures
+from benchmarks.quality.scores import QUALITY
 from benchmarks.record import RESULTS, machine
 from edge.config.schema import MaskConfig
 
@@ -104,7 +105,7 @@ def write(document: dict[str, Any], folder: Path) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.json").write_text(json.dumps(plain(document), indent=1) + "\n", "utf-8")
     (folder / f"{name}.md").write_text(text, "utf-8")
-    report.draw(folder / f"{name}.png", document)
+    picture.draw(folder / f"{name}.png", document)
     return text
 
 
@@ -127,6 +128,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--scenes", type=int, help="so many array scenes, of all families in turn")
     parser.add_argument("--peers", nargs="*", choices=list(peers.PEERS), default=list(peers.PEERS), help="which peers")
     parser.add_argument("--no-words", action="store_true", help="do not count word errors, which takes long")
+    parser.add_argument("--no-dnsmos", action="store_true", help="no DNSMOS of mixtures and scenes, which takes long")
     parser.add_argument("--processes", type=int, default=2, help="at a time, never while timing (default: %(default)s)")
     parser.add_argument(
         "--cache", type=Path, default=default_cache(), help="scores of known sounds (default: %(default)s)"
@@ -138,8 +140,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     a = parse(arguments)
     skip_without(a.data)
+    metrics = tuple(name for name in QUALITY if name != "dnsmos" or not a.no_dnsmos)
     options = Options(
-        a.data, a.cache, a.profile, a.model, a.array_model, a.floor_db, tuple(a.peers), count_words=not a.no_words
+        a.data, a.cache, a.profile, a.model, a.array_model, a.floor_db, tuple(a.peers), not a.no_words, metrics
     )
     wanted = a.only or (["cost"] if a.cost_only else [p for p in PARTS if p != "cost" or not a.no_cost])
     tools = bench(options)

@@ -40,7 +40,7 @@ def score(options: Options, spec: SceneSpec, scenes: Path | None = None) -> list
 
     Words are counted against what the recogniser hears in that early part. scenes: cache of rendered scenes.
     """
-    tools = bench(options)
+    tools, wanted = bench(options), options.metrics
     scene = make_scene(spec, options.data, scenes)
     spoken = slice(scene.lead_samples, None)
     early = scene.early[spoken]
@@ -50,14 +50,16 @@ def score(options: Options, spec: SceneSpec, scenes: Path | None = None) -> list
     outputs = {
         **given,
         INT8: int8["listen"],
-        FLOAT: ours.enhance(tools.array(scene.geometry.positions_m, "float"), scene.mix)["listen"],
         ASR: int8["asr"],
     }
-    scores = {name: tools.scorer.output(early, out[spoken], said) for name, out in outputs.items()}
+    scores = {name: tools.scorer.output(early, out[spoken], said, wanted) for name, out in outputs.items()}
+    exact = ours.enhance(tools.array(scene.geometry.positions_m, "float"), scene.mix)["listen"]
+    scores[FLOAT] = tools.scorer.output(early, exact[spoken], wanted=options.quick_metrics)
     for first, behind_it in ((MIC, BEHIND_MIC), (MVDR, BEHIND_MVDR)):
         for name in behind_it:
             if peer := tools.peers.get(name):
                 make = functools.partial(peers.enhance, peer)
-                scores[behind(first, name)] = tools.scorer.made(early, given[first], peer.identity, make, said)
+                made = tools.scorer.made(early, given[first], peer.identity, make, said, wanted)
+                scores[behind(first, name)] = made
     about = {"scene": scene.name, "family": spec.family}
     return [{**about, "system": name, **found} for name, found in scores.items()]

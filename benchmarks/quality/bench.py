@@ -17,7 +17,7 @@ from tqdm import tqdm
 from benchmarks.array.specs import ARRAYS_M
 from benchmarks.quality import ours, peers
 from benchmarks.quality.cache import ScoreCache
-from benchmarks.quality.scores import Scorer
+from benchmarks.quality.scores import QUALITY, Scorer
 from edge.pipeline import Pipeline
 
 F32 = NDArray[np.float32]
@@ -38,6 +38,13 @@ class Options:
     floor_db: float = -24.0
     peers: tuple[str, ...] = tuple(peers.PEERS)
     count_words: bool = True
+    metrics: tuple[str, ...] = QUALITY
+    """of mixtures and scenes"""
+
+    @property
+    def quick_metrics(self) -> tuple[str, ...]:
+        """For what is only a variant of something else in the table: without those that take longest."""
+        return tuple(name for name in self.metrics if name != "dnsmos")
 
 
 class Bench:

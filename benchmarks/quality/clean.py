@@ -22,7 +22,7 @@ SILENCE_S = 10.0
 DITHER_DBFS = -90.0
 FIRST_S = 1.0
 """of silence that is left out: the sound that is still in the chain, and what is learnt from reset on"""
-WANTED = ("pesq", "estoi", "si_sdr", "dnsmos")
+WANTED = ("pesq", "estoi", "si_sdr")
 SYSTEMS = {"ours int8": "listen", "ours asr": "asr"}
 
 

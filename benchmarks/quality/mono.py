@@ -19,13 +19,14 @@ def score(options: Options, mixture: Mixture) -> list[Row]:
     outputs = {
         NOISY: mixture.noisy,
         INT8: int8["listen"],
-        FLOAT: ours.enhance(tools.mono("float"), mixture.noisy[:, None])["listen"],
         ASR: int8["asr"],
         WIENER: ours.enhance(tools.mono("int8", "wiener"), mixture.noisy[:, None])["listen"],
     }
-    scores = {name: tools.scorer.output(mixture.speech, out, said) for name, out in outputs.items()}
+    scores = {n: tools.scorer.output(mixture.speech, out, said, options.metrics) for n, out in outputs.items()}
+    exact = ours.enhance(tools.mono("float"), mixture.noisy[:, None])["listen"]
+    scores[FLOAT] = tools.scorer.output(mixture.speech, exact, wanted=options.quick_metrics)
     for name, peer in tools.peers.items():
         make = functools.partial(peers.enhance, peer)
-        scores[name] = tools.scorer.made(mixture.speech, mixture.noisy, peer.identity, make, said)
+        scores[name] = tools.scorer.made(mixture.speech, mixture.noisy, peer.identity, make, said, options.metrics)
     about = {"speech": mixture.speech_name, "noise": mixture.noise_name, "snr_db": mixture.snr_db}
     return [{**about, "system": name, **found} for name, found in scores.items()]

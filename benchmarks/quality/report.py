@@ -1,19 +1,17 @@
-"""Tables and the picture of the quality benchmark, from the rows of a run."""
+"""Tables of the quality benchmark, from the rows of a run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.quality import arrays, mono
 from benchmarks.quality.musts import mean, word_error_rate
 from benchmarks.quality.scores import NAMES
 
 Row = dict[str, Any]
 
 REVERB_NAMES = ("early_late_db", "gain_db", "srmr", "pesq_wb", "estoi")
-CLEAN_NAMES = ("level_dbfs", "pesq_wb", "estoi", "si_sdr_db", "dnsmos_sig", "dnsmos_ovr")
+CLEAN_NAMES = ("level_dbfs", "pesq_wb", "estoi", "si_sdr_db")
 FINE = ("stoi", "estoi", "wer")
 TITLES = {
     "pesq_wb": "PESQ-WB",
@@ -130,104 +128,3 @@ def markdown(document: dict[str, Any], musts: str) -> str:
     if document.get("silence"):
         parts += ["", "## Silence", "", plain_table(document["silence"]), "", plain_table(costs.get("silence", []))]
     return "\n".join([*parts, musts])
-
-
-# ---- the picture ----
-
-
-def _against_cost(
-    axes: Any, rows: Sequence[Row], costs: dict[str, Row], name: str, before: str, ours: Iterable[str]
-) -> None:
-    from edge.quality.plots import AFTER, BEFORE, GRID, INK
-
-    points = {row["system"]: row[name] for row in rows if row["system"] in costs and row[name] is not None}
-    for system, value in points.items():
-        cost = costs[system]
-        mine = system in ours
-        axes.scatter(
-            cost["ms_per_s"],
-            value,
-            s=6.0 * cost["latency_ms"],
-            color=AFTER if mine else BEFORE,
-            alpha=0.9 if mine else 0.6,
-            zorder=3,
-            linewidths=0,
-        )
-        label = f"{system}\n{cost['latency_ms']:.0f} ms"
-        axes.annotate(
-            label, (cost["ms_per_s"], value), (0, 9), textcoords="offset points", ha="center", fontsize=8, color=INK
-        )
-    for row in rows:
-        if row["system"] == before and row[name] is not None:
-            axes.axhline(row[name], color=BEFORE, lw=1, ls=":")
-            axes.annotate(
-                before, (0.99, row[name]), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8
-            )
-    axes.set_xscale("log")
-    axes.margins(0.16, 0.18)
-    axes.grid(color=GRID, lw=0.8)
-    axes.set_axisbelow(True)
-    axes.set_xlabel("processing ms per second of audio")
-    axes.set_ylabel(TITLES[name])
-
-
-def _against_snr(axes: Any, rows: Sequence[Row], name: str) -> None:
-    from edge.quality.plots import AFTER, BEAM, BEFORE, FREQUENCY_COLOURS, GRID, INK, LATE
-
-    colours = {mono.INT8: AFTER, mono.NOISY: BEFORE, "deepfilternet3": LATE, "dtln": BEAM, mono.WIENER: INK}
-    others = iter(FREQUENCY_COLOURS)
-    shown = [r for r in rows if r["snr_db"] != "all" and r["system"] not in (mono.FLOAT, mono.ASR, "dtln-int8")]
-    for system in dict.fromkeys(row["system"] for row in shown):
-        line = [(r["snr_db"], r[name]) for r in shown if r["system"] == system and r[name] is not None]
-        colour = colours.get(system) or next(others, INK)
-        style = ":" if system == mono.NOISY else "-"
-        axes.plot(
-            *zip(*line, strict=True),
-            style,
-            color=colour,
-            lw=3 if system == mono.INT8 else 1.5,
-            marker="o",
-            ms=4,
-            label=system,
-        )
-    axes.grid(color=GRID, lw=0.8)
-    axes.set_xticks(sorted({r["snr_db"] for r in shown}))
-    axes.set_xlabel("SNR in dB")
-    axes.set_ylabel(TITLES[name])
-
-
-def draw(path: Path, document: dict[str, Any]) -> bool:
-    """PESQ and ESTOI against cost (latency as size and label) and over the SNR. False where nothing can be drawn."""
-    from edge.quality.plots import picture
-
-    summary, costs = document["summary"], document.get("cost") or {}
-    panels = []
-    if "mono" in summary and "mono" in costs:
-        panels.append("mono")
-    if "mono" in summary:
-        panels.append("snr")
-    if "array" in summary and "array" in costs:
-        panels.append("array")
-    if not panels:
-        return False
-    with picture(path, 5.6 * len(panels), 8.4) as figure:
-        grid = figure.subplots(2, len(panels), squeeze=False)
-        for column, panel in enumerate(panels):
-            for axes, name in zip(grid[:, column], ("pesq_wb", "estoi"), strict=True):
-                if panel == "snr":
-                    _against_snr(axes, summary["mono"], name)
-                elif panel == "mono":
-                    whole = [r for r in summary["mono"] if r["snr_db"] == "all"]
-                    _against_cost(axes, whole, costs["mono"], name, mono.NOISY, (mono.INT8, mono.FLOAT))
-                else:
-                    whole = [r for r in summary["array"] if r["family"] == "all"]
-                    _against_cost(axes, whole, costs["array"], name, arrays.MIC, (arrays.INT8, arrays.FLOAT))
-            titles = {
-                "mono": "One microphone (size and label: latency)",
-                "snr": "One microphone by SNR",
-                "array": "Square of four, ours told nothing",
-            }
-            grid[0, column].set_title(titles[panel])
-            if panel == "snr":
-                grid[0, column].legend(fontsize=8, loc="upper left")
-    return True
