@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import importlib.util
 import json
 import math
 import sys
@@ -33,6 +34,8 @@ from benchmarks.record import RESULTS, machine
 from edge.config.schema import MaskConfig
 
 PARTS = ("mono", "array", "reverb", "clean", "cost")
+ROOMS = ("array", "reverb")
+"""parts that need simulated rooms"""
 KEYS = {"clean": ("clean", "silence")}
 """where a part's results stand in the JSON, if not under its own name"""
 SNRS_DB = (0.0, 5.0, 10.0)
@@ -50,6 +53,11 @@ def plain(value: Any) -> Any:
     return [plain(v) for v in value] if isinstance(value, list) else value
 
 
+def rooms_can_be_made() -> bool:
+    """pyroomacoustics is not to be had for every Python that the project runs on."""
+    return importlib.util.find_spec("pyroomacoustics") is not None
+
+
 def costs(tools: Bench) -> dict[str, Any]:
     """Everybody's cost on mixtures, on scenes and on silence."""
     heard: list[Any] = []
@@ -58,12 +66,11 @@ def costs(tools: Bench) -> dict[str, Any]:
         if sum(audio.size for audio in heard) >= COST_S * RATE_HZ:
             break
     sound = np.concatenate(heard)
-    scenes = [make_scene(spec, tools.options.data).mix for spec in arrays.square_specs(COST_SCENES)]
-    return {
-        "mono": cost.mono_costs(tools, sound),
-        "array": cost.array_costs(tools, np.concatenate(scenes)),
-        "silence": cost.silence_costs(tools, sound),
-    }
+    found = {"mono": cost.mono_costs(tools, sound), "silence": cost.silence_costs(tools, sound)}
+    if rooms_can_be_made():
+        scenes = [make_scene(spec, tools.options.data).mix for spec in arrays.square_specs(COST_SCENES)]
+        found["array"] = cost.array_costs(tools, np.concatenate(scenes))
+    return found
 
 
 def run(part: str, options: Options, limit: int | None, scenes: int | None, processes: int) -> dict[str, Any]:
@@ -145,6 +152,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         a.data, a.cache, a.profile, a.model, a.array_model, a.floor_db, tuple(a.peers), not a.no_words, metrics
     )
     wanted = a.only or (["cost"] if a.cost_only else [p for p in PARTS if p != "cost" or not a.no_cost])
+    if not rooms_can_be_made() and (without := [part for part in wanted if part in ROOMS]):
+        print(f"left out, pyroomacoustics is not installed (extra: development): {', '.join(without)}", file=sys.stderr)
+        wanted = [part for part in wanted if part not in ROOMS]
     tools = bench(options)
     if missing := [name for name in a.peers if name not in tools.peers]:
         print(f"left out, not installed (see benchmarks/quality/peers.txt): {', '.join(missing)}", file=sys.stderr)
@@ -154,8 +164,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     document |= known(a.out / f"quality-{a.profile}.json", same, wanted)
     for part in [p for p in PARTS if p in wanted]:
         document |= plain(run(part, options, a.limit, a.scenes, a.processes))
-        text = write(document, a.out)
-    print(text)
+        write(document, a.out)
+    print(write(document, a.out))
     return 0
 
 

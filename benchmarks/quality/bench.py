@@ -18,7 +18,9 @@ from benchmarks.array.specs import ARRAYS_M
 from benchmarks.quality import ours, peers
 from benchmarks.quality.cache import ScoreCache
 from benchmarks.quality.scores import QUALITY, Scorer
+from edge.mask.choice import shipped_networks
 from edge.pipeline import Pipeline
+from edge.profiles import PROFILES
 
 F32 = NDArray[np.float32]
 Row = dict[str, Any]
@@ -62,20 +64,24 @@ class Bench:
     @functools.cache  # noqa: B019  one Bench per process
     def mono(self, precision: str, kind: str = "network") -> Pipeline:
         """One microphone, no beamformer."""
-        return ours.make(self.options.profile, mask=self._mask(self.options.model, precision, kind)).pipeline
+        return ours.make(self.options.profile, mask=self._mask(1, precision, kind)).pipeline
 
     def array(self, positions_m: F32 | NDArray[np.float64], precision: str) -> Pipeline:
         """An array that knows where its microphones are and nothing else."""
-        mask = self._mask(self.options.array_model, precision)
-        return ours.make(self.options.profile, positions_m, mask).pipeline
+        return ours.make(self.options.profile, positions_m, self._mask(len(positions_m), precision)).pipeline
 
     def networks(self) -> dict[str, Any]:
         """What is measured: the networks for one microphone and for an array."""
-        one = ours.make(self.options.profile, mask=self._mask(self.options.model, "int8"))
-        array = ours.make(self.options.profile, ARRAYS_M["square"], self._mask(self.options.array_model, "int8"))
+        square = ARRAYS_M["square"]
+        one = ours.make(self.options.profile, mask=self._mask(1, "int8"))
+        array = ours.make(self.options.profile, square, self._mask(len(square), "int8"))
         return {"mono": ours.network_files(one), "array": ours.network_files(array)}
 
-    def _mask(self, model: str, precision: str, kind: str = "network") -> dict[str, Any]:
+    def _mask(self, mics: int, precision: str, kind: str = "network") -> dict[str, Any]:
+        model = self.options.array_model if mics > 1 else self.options.model
+        shipped = shipped_networks(PROFILES[self.options.profile], mics)
+        if model == "auto" and shipped:
+            model = str(shipped[0].path)  # the best, not what this machine may have picked for its speed
         return {"kind": kind, "model": model, "precision": precision, "floor_db": self.options.floor_db}
 
 
