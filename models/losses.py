@@ -16,9 +16,9 @@ COMPLEX_SHARE = 0.3
 """Weight of the complex part against the magnitude part."""
 SDR_WEIGHT = 0.006
 """Loss per dB of spectral SDR."""
-ENVELOPE_WEIGHT = 0.25
+ENVELOPE_WEIGHT = 0.5
 """Loss per unit of lost envelope correlation (see models.envelopes)."""
-LOUDNESS_WEIGHT = 0.04
+LOUDNESS_WEIGHT = 0.05
 """Loss per point of raw PESQ (see models.loudness)."""
 SILENCE_DB = -60.0
 
