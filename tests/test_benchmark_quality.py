@@ -92,6 +92,10 @@ def test_a_peer_runs_once_and_again_only_for_new_metrics_inputs_and_versions(tmp
     score("peer 2")
     score(x=given * np.float32(2.0))
     assert len(runs) == 4
+    quick = Scorer(ScoreCache(tmp_path), count_words=False)
+    left = quick.made(reference, given, "peer 1", make, wanted=("si_sdr", "dnsmos"), quick=True)
+    assert left == first
+    assert len(runs) == 4
 
 
 def test_an_undefined_score_stays_undefined_when_kept(tmp_path: Path) -> None:
@@ -228,6 +232,16 @@ def test_summary_leaves_out_and_counts_what_is_undefined() -> None:
         ("all", 1.5, 1),
     ]
     assert "| all | 3 | x | 1.50 |" in report.table(found, "snr_db", ("pesq_wb",))
+
+
+def test_summary_has_no_mean_of_a_part_of_the_mixtures() -> None:
+    rows = [{"snr_db": 0.0, "system": s, "stoi": 0.5, "words": 10.0, "word_errors": 1.0} for s in "aabb"]
+    del rows[3]["stoi"], rows[3]["words"]
+    found = {r["system"]: r for r in report.summarise(rows, "snr_db", ("stoi",)) if r["snr_db"] == "all"}
+    assert found["a"]["stoi"] == 0.5
+    assert found["a"]["wer"] == 0.1
+    assert found["b"]["stoi"] is None
+    assert "wer" not in found["b"]
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ from benchmarks.quality import arrays, clean, cost, mono, musts, peers, picture,
 from benchmarks.quality.bench import Bench, Options, bench, in_processes
 from benchmarks.quality.cache import default_cache
 from benchmarks.quality.corpus import RATE_HZ, mixtures
-from benchmarks.quality.scores import QUALITY
+from benchmarks.quality.scores import QUALITY, SLOW
 from benchmarks.record import RESULTS, machine
 from edge.config.schema import MaskConfig
 
@@ -136,6 +136,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--peers", nargs="*", choices=list(peers.PEERS), default=list(peers.PEERS), help="which peers")
     parser.add_argument("--no-words", action="store_true", help="do not count word errors, which takes long")
     parser.add_argument("--no-dnsmos", action="store_true", help="no DNSMOS of mixtures and scenes, which takes long")
+    parser.add_argument("--quick-peers", action="store_true", help="DNSMOS and words of peers only where they are kept")
     parser.add_argument("--processes", type=int, default=2, help="at a time, never while timing (default: %(default)s)")
     parser.add_argument(
         "--cache", type=Path, default=default_cache(), help="scores of known sounds (default: %(default)s)"
@@ -147,9 +148,17 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     a = parse(arguments)
     skip_without(a.data)
-    metrics = tuple(name for name in QUALITY if name != "dnsmos" or not a.no_dnsmos)
     options = Options(
-        a.data, a.cache, a.profile, a.model, a.array_model, a.floor_db, tuple(a.peers), not a.no_words, metrics
+        a.data,
+        a.cache,
+        a.profile,
+        a.model,
+        a.array_model,
+        a.floor_db,
+        tuple(a.peers),
+        count_words=not a.no_words,
+        metrics=tuple(name for name in QUALITY if name not in SLOW or not a.no_dnsmos),
+        quick_peers=a.quick_peers,
     )
     wanted = a.only or (["cost"] if a.cost_only else [p for p in PARTS if p != "cost" or not a.no_cost])
     if not rooms_can_be_made() and (without := [part for part in wanted if part in ROOMS]):

@@ -59,7 +59,8 @@ def score(options: Options, spec: SceneSpec, scenes: Path | None = None) -> list
         for name in behind_it:
             if peer := tools.peers.get(name):
                 make = functools.partial(peers.enhance, peer)
-                made = tools.scorer.made(early, given[first], peer.identity, make, said, wanted)
-                scores[behind(first, name)] = made
+                scores[behind(first, name)] = tools.scorer.made(
+                    early, given[first], peer.identity, make, said, wanted, options.quick_peers
+                )
     about = {"scene": scene.name, "family": spec.family}
     return [{**about, "system": name, **found} for name, found in scores.items()]

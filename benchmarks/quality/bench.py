@@ -17,7 +17,7 @@ from tqdm import tqdm
 from benchmarks.array.specs import ARRAYS_M
 from benchmarks.quality import ours, peers
 from benchmarks.quality.cache import ScoreCache
-from benchmarks.quality.scores import QUALITY, Scorer
+from benchmarks.quality.scores import QUALITY, SLOW, Scorer
 from edge.mask.choice import shipped_networks
 from edge.pipeline import Pipeline
 from edge.profiles import PROFILES
@@ -42,11 +42,13 @@ class Options:
     count_words: bool = True
     metrics: tuple[str, ...] = QUALITY
     """of mixtures and scenes"""
+    quick_peers: bool = False
+    """of peers, what takes long only where it is kept"""
 
     @property
     def quick_metrics(self) -> tuple[str, ...]:
         """For what is only a variant of something else in the table: without those that take longest."""
-        return tuple(name for name in self.metrics if name != "dnsmos")
+        return tuple(name for name in self.metrics if name not in SLOW)
 
 
 class Bench:

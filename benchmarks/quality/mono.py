@@ -27,6 +27,8 @@ def score(options: Options, mixture: Mixture) -> list[Row]:
     scores[FLOAT] = tools.scorer.output(mixture.speech, exact, wanted=options.quick_metrics)
     for name, peer in tools.peers.items():
         make = functools.partial(peers.enhance, peer)
-        scores[name] = tools.scorer.made(mixture.speech, mixture.noisy, peer.identity, make, said, options.metrics)
+        scores[name] = tools.scorer.made(
+            mixture.speech, mixture.noisy, peer.identity, make, said, options.metrics, options.quick_peers
+        )
     about = {"speech": mixture.speech_name, "noise": mixture.noise_name, "snr_db": mixture.snr_db}
     return [{**about, "system": name, **found} for name, found in scores.items()]

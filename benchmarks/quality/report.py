@@ -30,11 +30,20 @@ TITLES = {
 
 
 def summarise(rows: Sequence[Row], by: str, names: Sequence[str], everything: bool = True) -> list[Row]:
-    """Means per value of `by` (and over all, as "all") and system, undefined values left out and counted."""
+    """Means per value of `by` (and over all, as "all") and system, undefined values left out and counted.
+
+    What was not taken of every item of a group (it has no such key) has no mean: it would be one of other items.
+    """
     systems = list(dict.fromkeys(row["system"] for row in rows))
     groups = list(dict.fromkeys(row[by] for row in rows))
     if all(isinstance(group, int | float) for group in groups):
         groups.sort()
+    most = {
+        group: max(
+            sum(r.get("words") or 0 for r in rows if r["system"] == s and group in (r[by], "all")) for s in systems
+        )
+        for group in [*groups, "all"]
+    }
     out = []
     for group in [*groups, *(["all"] if everything else [])]:
         for system in systems:
@@ -43,12 +52,13 @@ def summarise(rows: Sequence[Row], by: str, names: Sequence[str], everything: bo
                 continue
             entry: Row = {by: group, "system": system, "items": len(members)}
             for name in names:
-                value = mean(members, name)
+                value = mean(members, name) if all(name in row for row in members) else None
                 entry[name] = None if value is None else round(value, 4)
                 if value is not None and (missing := sum(r.get(name) is None for r in members)):
                     entry[f"{name}_missing"] = missing
-            if (rate := word_error_rate(members)) is not None:
-                entry |= {"wer": round(rate, 4), "words": int(sum(r.get("words") or 0 for r in members))}
+            spoken = sum(r.get("words") or 0 for r in members)
+            if spoken == most[group] and (rate := word_error_rate(members)) is not None:
+                entry |= {"wer": round(rate, 4), "words": int(spoken)}
             out.append(entry)
     return out
 

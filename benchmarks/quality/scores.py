@@ -19,6 +19,8 @@ F32 = NDArray[np.float32]
 Score = dict[str, float]
 
 QUALITY = ("pesq", "stoi", "estoi", "si_sdr", "dnsmos")
+SLOW = ("dnsmos",)
+"""and words: some seconds each"""
 NAMES = ("pesq_wb", "stoi", "estoi", "si_sdr_db", "dnsmos_sig", "dnsmos_bak", "dnsmos_ovr")
 """what QUALITY gives, in the order of the tables"""
 
@@ -79,20 +81,33 @@ class Scorer:
         make: Callable[[F32], F32],
         said: Sequence[str] = (),
         wanted: Sequence[str] = QUALITY,
+        quick: bool = False,
     ) -> Score:
         """The same of make(given), which is made only where something of it is not known yet.
 
         given may be longer than the reference: its end is what is scored. by: name and version of what makes it.
+        quick: what takes long (SLOW) is left out where it is not known.
         """
         key = digest("made", by, reference, given)
+        if quick:
+            known = self._cache.load(key)
+            wanted = [name for name in wanted if name not in SLOW or self._kept(name) in known]
+            said = said if self._heard_by in known else ()
         return self._score(key, reference, lambda: make(given)[given.size - reference.size :], said, wanted)
 
     def heard(self, audio: F32) -> list[str]:
         """Words that the recogniser hears in a sound; none without one."""
         return self._words(digest("output", audio, audio), lambda: audio) if self._hears else []
 
+    def _kept(self, metric: str) -> str:
+        return f"{metric}, {self._version[metric]}"
+
+    @property
+    def _heard_by(self) -> str:
+        return f"heard, {self._hears}"
+
     def _words(self, key: str, sound: Callable[[], F32]) -> list[str]:
-        name = f"heard, {self._hears}"
+        name = self._heard_by
         known = self._cache.load(key)
         if name not in known:
             self._ears = self._ears or words.Recogniser()
@@ -113,7 +128,7 @@ class Scorer:
 
         fresh: dict[str, Any] = {}
         for name in wanted:
-            versioned = f"{name}, {self._version[name]}"
+            versioned = self._kept(name)
             if versioned not in known:
                 values = _METRICS[name][1](reference, estimate())
                 # the metrics' own way of saying that a package is missing is NaN, which is not worth keeping
