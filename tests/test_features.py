@@ -142,7 +142,7 @@ def test_silence_is_the_floor(layout: BandLayout) -> None:
 def test_bands_to_bins_interpolates(layout: BandLayout) -> None:
     gains = np.random.default_rng(1).random(layout.bands).astype(np.float32)
     out = np.zeros(layout.bins, np.float32)
-    assert bands.bands_to_bins(gains, layout.band, layout.fraction, out)
+    assert bands.bands_to_bins(gains, layout.band, layout.fraction, out, np.zeros_like(out))
     np.testing.assert_allclose(out, gains @ layout.matrix(), atol=1e-6)
     np.testing.assert_array_equal(out[layout.centre_bins], gains)
 
@@ -150,12 +150,12 @@ def test_bands_to_bins_interpolates(layout: BandLayout) -> None:
 def test_bands_to_bins_clips_and_refuses_what_is_not_a_number(layout: BandLayout) -> None:
     out = np.full(layout.bins, 0.25, np.float32)
     gains = np.full(layout.bands, 1.5, np.float32)
-    assert bands.bands_to_bins(gains, layout.band, layout.fraction, out)
+    assert bands.bands_to_bins(gains, layout.band, layout.fraction, out, np.zeros_like(out))
     assert out.max() == 1.0
     for bad in (np.nan, np.inf, -np.inf):
         gains[3] = bad
         kept = out.copy()
-        assert not bands.bands_to_bins(gains, layout.band, layout.fraction, out)
+        assert not bands.bands_to_bins(gains, layout.band, layout.fraction, out, np.zeros_like(out))
         np.testing.assert_array_equal(out, kept)
 
 

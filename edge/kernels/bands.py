@@ -96,22 +96,24 @@ def spatial_cues(log_power, powers, smoothing, power_floor, smooth, out):
             out[n, b] = min(max(cue, np.float32(-3.0)), np.float32(1.0))
 
 
-@kernel("boolean(float32[::1], int32[::1], float32[::1], float32[::1])")
-def bands_to_bins(gains, band, fraction, out):
-    """Interpolate band gains float32 (bands,) to out float32 (bins,), clipped to [0, 1]. False if any is not finite.
+@kernel("boolean(float32[::1], int32[::1], float32[::1], float32[::1], float32[::1])")
+def bands_to_bins(gains, band, fraction, out, copy):
+    """Interpolate band gains float32 (bands,) to out float32 (bins,), clipped to [0, 1], and put the same into copy.
 
-    Nothing is written from the first gain that is not finite: the caller then keeps what it had.
+    Returns False if any gain is not finite: out is left as it was then, and goes into copy.
     """
+    good = True
     for b in range(gains.shape[0]):
-        if not (np.abs(gains[b]) <= np.float32(2.0)):
-            return False
+        good &= np.abs(gains[b]) <= np.float32(2.0)
     last = gains.shape[0] - 1
     for k in range(out.shape[0]):
-        b = band[k]
-        low = gains[b]
-        g = low + fraction[k] * (gains[min(b + 1, last)] - low)
-        out[k] = min(max(g, np.float32(0.0)), np.float32(1.0))
-    return True
+        if good:
+            b = band[k]
+            low = gains[b]
+            g = low + fraction[k] * (gains[min(b + 1, last)] - low)
+            out[k] = min(max(g, np.float32(0.0)), np.float32(1.0))
+        copy[k] = out[k]
+    return good
 
 
 @kernel("void(float32[::1], float32[::1], float32[::1], float32[::1])")
@@ -119,3 +121,35 @@ def normalise(raw, mean, inverse_std, out):
     """out = (raw - mean) * inverse_std, all float32 (n,)."""
     for i in range(raw.shape[0]):
         out[i] = (raw[i] - mean[i]) * inverse_std[i]
+
+
+@kernel(
+    "void(complex64[::1], int32[::1], float32[::1], float32[::1], float32, int64, float32, float32, float32,"
+    "float32[::1], float32[::1], float32[::1], float32[::1], float32[::1], float32[::1])"
+)
+def features(
+    spectrum,
+    band,
+    fraction,
+    inverse_weight,
+    power_floor,
+    seen,
+    smoothing,
+    fall,
+    rise,
+    smooth,
+    noise,
+    raw,
+    mean,
+    inverse_std,
+    out,
+):
+    """`band_log_power` into the last bands of raw, `above_floor` into its first ones, and `normalise` of all to out.
+
+    One call in place of three: handing the arrays over costs as much as what is done with them.
+    """
+    bands = smooth.shape[0]
+    log_power = raw[raw.shape[0] - bands :]
+    band_log_power(spectrum, band, fraction, inverse_weight, power_floor, log_power)
+    above_floor(log_power, seen, smoothing, fall, rise, smooth, noise, raw[:bands])
+    normalise(raw, mean, inverse_std, out)

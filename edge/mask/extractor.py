@@ -32,12 +32,15 @@ class Extractor:
         groups = 2 + len(manifest.cues)
         # scratch
         self._raw: F32 = np.zeros(groups * count, np.float32)
-        self._above, self._log_power = self._raw[:count], self._raw[-count:]
-        self._cues = self._raw[count:-count].reshape(-1, count)
+        self._log_power = self._raw[-count:]
+        self._cues_flat = self._raw[count:-count]
+        self._cues = self._cues_flat.reshape(-1, count)
+        self._cue_scale = self._mean[count:-count], self._inverse_std[count:-count]
         self._cue_bands: F32 = np.zeros((len(CUES), count), np.float32)
         # result
         buffer: F32 = np.ones((1 + groups) * count, np.float32)
         self._normalised = buffer[count:]
+        self._normalised_cues = self._normalised[count:-count]
         self.features = self._normalised.reshape(1, 1, -1)
         self.direct = buffer[:-count].reshape(1, 1, -1)
         # state
@@ -51,16 +54,20 @@ class Extractor:
         """Write `features` and `direct` for a frame complex64 (bins,)."""
         where = (self._band, self._fraction, self._inverse_weight)
         rates = self._rates
-        bands.band_log_power(spectrum, *where, self._power_floor, self._log_power)
-        bands.above_floor(
-            self._log_power,
+        bands.features(
+            spectrum,
+            *where,
+            self._power_floor,
             self._seen,
             rates.smoothing,
             rates.fall,
             rates.rise,
             self._smooth,
             self._noise,
-            self._above,
+            self._raw,
+            self._mean,
+            self._inverse_std,
+            self._normalised,
         )
         self._seen += 1
         if self.cue_power is not None:
@@ -69,7 +76,7 @@ class Extractor:
             bands.spatial_cues(
                 self._log_power, self._cue_bands, rates.cue, self._power_floor, self._cue_smooth, self._cues
             )
-        bands.normalise(self._raw, self._mean, self._inverse_std, self._normalised)
+            bands.normalise(self._cues_flat, *self._cue_scale, self._normalised_cues)
 
     def reset(self) -> None:
         """Forget the floor and the smoothed powers."""

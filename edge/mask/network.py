@@ -25,6 +25,7 @@ __all__ = ["NetworkMask", "open_session", "resolve_model"]
 
 WARM_UP_STEPS = 20
 SESSIONS_KEPT = 4
+_RUN_OPTIONS = onnxruntime.RunOptions()
 
 
 def open_session(path: Path) -> onnxruntime.InferenceSession:
@@ -88,8 +89,9 @@ class NetworkMask:
         self._gains_flat = self._gains.reshape(-1)
         # state: two copies of each, read from one and written to the other, turn about
         self._states = [[np.zeros(shape, np.float32) for _, _, shape in manifest.states] for _ in range(2)]
-        self._bindings = [self._bind(self._states[i], self._states[1 - i]) for i in range(2)]
-        self._run = self._session.run_with_iobinding
+        bindings = [self._bind(self._states[i], self._states[1 - i]) for i in range(2)]
+        # without options of its own every run would make some
+        self._runs = [functools.partial(self._session.run_with_iobinding, each, _RUN_OPTIONS) for each in bindings]
         self._turn = 0
         self._countdown = 0
         self.presence: NDArray[np.float32] = np.zeros(layout.bins, np.float32)
@@ -132,13 +134,14 @@ class NetworkMask:
         if self._countdown == 0:
             self._countdown = self.manifest.run_every_hops
             self._extractor.extract(spectrum)
-            self._run(self._bindings[self._turn])
+            self._runs[self._turn]()
             self._turn = 1 - self._turn
-            if not bands.bands_to_bins(self._gains_flat, self._band, self._fraction, self.presence):
+            if not bands.bands_to_bins(self._gains_flat, self._band, self._fraction, self.presence, gain):
                 self._clear_state()
                 self.resets += 1
+        else:
+            np.copyto(gain, self.presence)
         self._countdown -= 1
-        np.copyto(gain, self.presence)
 
     def listener(self) -> NetworkMask:
         """What hears a single microphone for this one: a twin, or one of the network that the manifest names. Quick."""
