@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,16 @@ def open_session(path: Path) -> onnxruntime.InferenceSession:
     except Exception as error:  # onnxruntime raises many private kinds
         first = (str(error).splitlines() or [""])[0]
         raise ModelError(f"network {path} cannot be opened by onnxruntime ({first}); install the model again") from None
+
+
+def runner(session: onnxruntime.InferenceSession, binding: Any) -> Callable[[], None]:
+    """What runs a session with everything bound. The wrapper of onnxruntime asks about graph capture on graphics cards
+    at every run (40 us if it is given options) and has options made if it is not; so what it wraps is called.
+    """
+    inner, bound = getattr(session, "_sess", None), getattr(binding, "_iobinding", None)
+    if inner is not None and bound is not None:
+        return functools.partial(inner.run_with_iobinding, bound, _RUN_OPTIONS)
+    return functools.partial(session.run_with_iobinding, binding)
 
 
 @functools.lru_cache(maxsize=SESSIONS_KEPT)
@@ -89,9 +100,7 @@ class NetworkMask:
         self._gains_flat = self._gains.reshape(-1)
         # state: two copies of each, read from one and written to the other, turn about
         self._states = [[np.zeros(shape, np.float32) for _, _, shape in manifest.states] for _ in range(2)]
-        bindings = [self._bind(self._states[i], self._states[1 - i]) for i in range(2)]
-        # without options of its own every run would make some
-        self._runs = [functools.partial(self._session.run_with_iobinding, each, _RUN_OPTIONS) for each in bindings]
+        self._runs = [runner(self._session, self._bind(self._states[i], self._states[1 - i])) for i in range(2)]
         self._turn = 0
         self._countdown = 0
         self.presence: NDArray[np.float32] = np.zeros(layout.bins, np.float32)
