@@ -1,10 +1,13 @@
-"""Kinds of noise made at run time: recordings changed in pitch, textures, babble, coloured noise, wind, hum, clicks."""
+"""Kinds of noise made at run time: recordings changed in pitch, textures, babble, colours, wind, hum, clicks."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models import synthetic
 from models.data import RATE_HZ, Corpus
 
 F32 = NDArray[np.float32]
@@ -42,13 +45,17 @@ class NoiseMaker:
         weight = np.sqrt([c.samples for c in noise.clips])
         self._noise_cdf = np.cumsum(weight / weight.sum())
         self._kinds = (
-            (0.34, self.recording),
+            (0.30, self.recording),
             (0.13, self.texture),
-            (0.12, self.babble),
-            (0.11, self.coloured),
+            (0.11, self.babble),
+            (0.09, self.coloured),
             (0.03, self.wind),
             (0.04, self.hum),
             (0.03, self.clicks),
+            (0.09, self.over_floor(synthetic.machine)),
+            (0.06, self.over_floor(synthetic.tones)),
+            (0.06, self.over_floor(synthetic.rain)),
+            (0.04, self.over_floor(synthetic.notes)),
         )
         self._several = 0.20
         """share of segments in which two to four of these sound at once (a cafe: babble, dishes, a ventilator)"""
@@ -80,6 +87,10 @@ class NoiseMaker:
         # 10 ms from one level to the next
         curve = np.convolve(np.pad(level_db, 80, mode="edge"), np.full(160, 1.0 / 160.0), "same")[80:-80]
         return (10.0 ** (curve / 20.0)).astype(np.float32)
+
+    def over_floor(self, make: Callable[[np.random.Generator, F32], F32]) -> Callable[[np.random.Generator], F32]:
+        """One of models.synthetic over coloured noise."""
+        return lambda rng: unit(make(rng, self.coloured(rng)))
 
     def recording(self, rng: np.random.Generator) -> F32:
         """Part of a recorded clip at 0.7 to 1.4 times its speed."""

@@ -19,7 +19,7 @@ from toy import make_corpora  # noqa: E402
 from edge.errors import AudioFileError, ModelError  # noqa: E402
 from edge.mask.network import NetworkMask  # noqa: E402
 from edge.profiles import PROFILES  # noqa: E402
-from models import checkpoint, losses  # noqa: E402
+from models import checkpoint, losses, synthetic  # noqa: E402
 from models.data import load_corpus  # noqa: E402
 from models.envelopes import Envelopes  # noqa: E402
 from models.export import export  # noqa: E402
@@ -143,7 +143,8 @@ def test_every_kind_of_noise_is_finite_and_of_its_length(corpora: tuple[Path, Pa
     samples = 20000
     maker = NoiseMaker(load_corpus(noise, "noise", cache), load_corpus(speech, "speech", cache), samples)
     kinds = (maker.recording, maker.texture, maker.babble, maker.coloured, maker.wind, maker.hum, maker.clicks)
-    for seed, kind in enumerate((*kinds, *[maker.draw] * 12)):
+    made = [maker.over_floor(f) for f in (synthetic.machine, synthetic.tones, synthetic.rain, synthetic.notes)]
+    for seed, kind in enumerate((*kinds, *made * 8, *[maker.draw] * 12)):
         audio = kind(np.random.default_rng(seed))
         assert audio.shape == (samples,)
         assert audio.dtype == np.float32
