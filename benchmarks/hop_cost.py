@@ -26,7 +26,7 @@ def chains() -> Iterator[tuple[str, int, dict[str, Any]]]:
     """(name, microphones, overrides of the configuration) of everything that is measured."""
     for profile in ("assistant", "hearing"):
         for mics in (4, 8):
-            yield f"{mics} mics, mvdr, network int8, {profile}", mics, {"profile": profile}
+            yield f"{mics} mics, mvdr, network int8, {profile}", mics, {"profile": profile, "mask.precision": "int8"}
         others: tuple[tuple[str, dict[str, Any]], ...] = (
             ("mvdr, network float", {"mask.precision": "float"}),
             ("mvdr, wiener", {"mask.kind": "wiener"}),
@@ -34,7 +34,7 @@ def chains() -> Iterator[tuple[str, int, dict[str, Any]]]:
         )
         for name, overrides in others:
             yield f"4 mics, {name}, {profile}", 4, {"profile": profile, **overrides}
-        yield f"1 mic, network int8, {profile}", 1, {"profile": profile}
+        yield f"1 mic, network int8, {profile}", 1, {"profile": profile, "mask.precision": "int8"}
 
 
 def stay_on_one_core() -> int | None:

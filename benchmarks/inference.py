@@ -180,7 +180,7 @@ def examine(network: NetworkMask, profile: Profile, rounds: int) -> dict[str, An
         "bound_with_many_vectors_us": macs / rates["matrix"],
         "step_us": step_us,
         "step_over_bound": step_us / bound_us,
-        "split_us": split | {"python": step_us - sum(split.values())},
+        "split_us": split | {"python, colder caches": step_us - sum(split.values())},
     }
 
 

@@ -101,7 +101,7 @@ def measure(
         "channels": pipeline.channels,
         "beamformer": pipeline.beamformer_kind,
         "mask": pipeline.mask_kind,
-        "precision": config.mask.precision if pipeline.mask_kind == "network" else None,
+        "precision": getattr(pipeline.estimator, "precision", None),
         "seconds": wanted / hops_per_second,
         "hops": statistics.hop.count,
         "deadline_ms": pipeline.profile.hop_ms,
