@@ -1,4 +1,4 @@
-"""What training minimises: compressed spectral distance, a small signal-to-distortion term, envelope correlation."""
+"""What training minimises: compressed spectral distance, signal-to-distortion ratio, envelope correlation, loudness."""
 
 from __future__ import annotations
 
@@ -77,7 +77,8 @@ def prepare(noisy: Tensor, clean: Tensor, weight: Tensor) -> Targets:
 def sdr_db(gains: Tensor, t: Targets) -> Tensor:
     """(batch,) spectral signal-to-distortion ratio in dB of gains (frames, batch, bins), -30 to 30 by a soft bound."""
     distortion = (gains.square() * t.noisy_power - 2.0 * gains * t.cross).sum((0, 2)) + t.energy
-    return 10.0 * torch.log10(t.energy / (distortion + 1e-3 * t.energy) + 1e-3)
+    # the least part keeps an item of digital silence, which no loss counts, from a gradient that is not a number
+    return 10.0 * torch.log10(t.energy / (distortion + 1e-3 * t.energy + 1e-9) + 1e-3)
 
 
 def loss(gains: Tensor, t: Targets, envelopes: Envelopes, loudness: Loudness) -> Tensor:

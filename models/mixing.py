@@ -36,6 +36,8 @@ class MixingConfig:
     """share of items without noise"""
     clipped: float = 0.05
     """share of mixtures that overload the microphone; the target is not clipped"""
+    muted: float = 0.05
+    """share of items that begin with up to 3 s of digital silence or dither, as after a mute"""
     level_low_dbfs: float = -48.0
     level_high_dbfs: float = -5.0
 
@@ -118,4 +120,10 @@ def mix(rng: np.random.Generator, wet: F32, early: F32, noise: F32, config: Mixi
     if rng.random() < config.clipped:
         limit = np.float32(peak * rng.uniform(0.15, 0.8))
         mixture = np.clip(mixture, -limit, limit)
-    return mixture * np.float32(scale), target * np.float32(scale)
+    mixture, target = mixture * np.float32(scale), target * np.float32(scale)
+    if rng.random() < config.muted:
+        until = int(rng.uniform(0.1, 0.75) * mixture.size)
+        dither = rng.standard_normal(until, np.float32) * np.float32(10.0 ** (-90.0 / 20.0))
+        mixture[:until] = dither if rng.random() < 0.5 else 0.0
+        target[:until] = 0.0
+    return mixture, target

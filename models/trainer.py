@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import time
@@ -159,12 +160,16 @@ class Trainer:
         for p in parameters:
             p.grad = flat[offset : offset + p.numel()].view_as(p)
             offset += p.numel()
-        torch.nn.utils.clip_grad_norm_(parameters, self.config.clip_norm)
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.learning_rate()
-        self.optimiser.step()
+        # one bad batch must not spoil the weights; every rank sees the same sum, so all leave it out
+        sound = bool(torch.isfinite(flat).all())
+        if sound:
+            torch.nn.utils.clip_grad_norm_(parameters, self.config.clip_norm)
+            for group in self.optimiser.param_groups:
+                group["lr"] = self.learning_rate()
+            self.optimiser.step()
         self.step += 1
-        self._update_average()
+        if sound:
+            self._update_average()
         return float(flat[-1])
 
     @torch.no_grad()
@@ -264,7 +269,7 @@ class Trainer:
         mean, tick = 0.0, time.process_time()
         while True:
             value = self.train_step()
-            mean = value if mean == 0.0 else 0.99 * mean + 0.01 * value
+            mean = value if mean == 0.0 or not math.isfinite(mean) else 0.99 * mean + 0.01 * value
             # the mean over the ranks of the time is the same number everywhere, so all stop at the same step
             now = time.process_time()
             self.elapsed_s += float(self.ranks.average(torch.tensor([now - tick], dtype=torch.float64)))
