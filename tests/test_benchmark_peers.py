@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -109,3 +110,31 @@ def test_fixed_beam_gives_back_what_comes_from_the_front() -> None:
     out = np.concatenate([beam.process(np.stack([block, block], axis=1)) for block in blocks])
     # a frame later, less the hop that is given out with the last one of it
     np.testing.assert_allclose(out[256:], blocks.ravel()[:-256], atol=1e-5)
+
+
+def test_a_stepped_network_is_that_network_run_by_itself(tmp_path: Path) -> None:
+    """frame, state -> frame * state, frame + state: bound and turn about, as with the state handed on by hand."""
+    onnx = pytest.importorskip("onnx")
+    from benchmarks.quality.stepped import Stepped
+
+    node, told, real = onnx.helper.make_node, onnx.helper.make_tensor_value_info, onnx.TensorProto.FLOAT
+    graph = onnx.helper.make_graph(
+        [node("Mul", ["frame", "state"], ["said"]), node("Add", ["frame", "state"], ["next"])],
+        "running",
+        [told("frame", real, ["batch", 1, 3]), told("state", real, [1, 1, 3])],
+        [told("said", real, ["batch", 1, 3]), told("next", real, [1, 1, 3])],
+    )
+    path = tmp_path / "running.onnx"
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9), str(path))
+    network = Stepped(path, (1, 1, 3))
+    options = network.session.get_session_options()
+    assert options.enable_cpu_mem_arena  # not the settings that suit this project's own networks
+    assert options.intra_op_num_threads == options.inter_op_num_threads == 1
+    for _ in range(2):  # again from a fresh state, an odd number of steps later
+        state = np.zeros((1, 1, 3), np.float32)
+        for i in range(5):
+            network.given[:] = frame = np.float32(i) + np.array([[[0.5, -1.0, 2.0]]], np.float32)
+            network.step()
+            wanted, state = network.session.run(None, {"frame": frame, "state": state})
+            np.testing.assert_array_equal(network.result, wanted)
+        network.reset()
