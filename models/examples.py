@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from edge.errors import AudioFileError
-from models.array_shards import read_shards, unpack
+from models.array_shards import LEAST_POWER, read_shards, unpack
 from models.frontend import FrontEnd
 from models.mixing import Mixer
 from models.rooms import random_equaliser
@@ -44,6 +44,10 @@ class Examples:
     def judged(self, frames: Tensor) -> Tensor:
         """Those of the frames (frames, ...) that are judged."""
         return frames[self.first :: JUDGED_EVERY]
+
+
+ABSENT = 0.06
+"""Share of scenes whose cues are taken away, as where one microphone is left: the network must do without."""
 
 
 class Source(Protocol):
@@ -106,6 +110,10 @@ class ArrayExamples:
             beam, target = beam * scale, target * scale
             # the bands' powers change as the power gains under them do
             logs = logs + np.log10(gain**2 @ self._pooling)[:, None, :].astype(np.float32)
+            absent = rng.random(len(rows)) < ABSENT
+            # the beam is that microphone, and nothing can disagree (see `edge.cues`)
+            logs[:, absent, 0] = np.log10(np.abs(beam[:, absent]) ** 2 @ self._pooling + LEAST_POWER)
+            logs[:, absent, 1] = np.log10(LEAST_POWER)
         else:
             beam, target, logs = unpack(packed, scale)
         heard = torch.from_numpy(beam)

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from edge.errors import EdgeError
+from edge.errors import EdgeError, ModelError
 from edge.mask.features import POWER_FLOOR
 from edge.mask.manifest import FEATURES, FORMAT
 from models import checkpoint
@@ -30,8 +30,13 @@ def export(state: dict[str, Any], folder: Path, name: str, listener: str = "") -
     """
     import onnx
 
-    folder.mkdir(parents=True, exist_ok=True)
     net, front = restore(state)
+    if bool(front.cues) != bool(listener):
+        raise ModelError(
+            "a network for arrays needs the name of the one beside it that hears a single microphone (--listener), "
+            "and no other network may have one"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
     profile, config = front.profile, state["config"]
     files = {p: folder / f"{name}.{p}.onnx" for p in ("float", "int8")}
     graph = build_graph(net)
@@ -80,6 +85,7 @@ def export(state: dict[str, Any], folder: Path, name: str, listener: str = "") -
             "steps": state["step"],
             "minutes": round(state["elapsed_s"] / 60.0, 1),
             "hours_of_source": state["hours"],
+            "begun_from": state.get("ancestors", []),
             "validation": {k: round(float(last[k]), 4) for k in ("loss", "sdr_gain_db") if k in last},
             "torch": torch.__version__,
         },

@@ -50,6 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("give --speech and --noise, or --scenes")
     if a.scenes is not None and a.profile != "assistant":
         parser.error("--scenes are made for the profile assistant")
+    if a.scenes is not None and a.run_every_hops not in (None, 1):
+        parser.error("--scenes have a frame every hop, so the network runs every hop")
     torch.set_num_threads(a.threads)
     keep_freed_memory()
     every = a.run_every_hops or {"assistant": 1, "hearing": 4}[a.profile]

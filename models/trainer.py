@@ -102,6 +102,8 @@ class Trainer:
         self.envelopes, self.loudness = Envelopes(*frames).to(self.device), Loudness(*frames).to(self.device)
         self.step, self.elapsed_s, self.factor, self.bad, self.best = 0, 0.0, 1.0, 0, float("inf")
         self.history: list[dict[str, float]] = []
+        self.ancestors: list[dict[str, Any]] = []
+        """the runs whose weights this one took over, the first one first"""
         self._open(data, speech, noise, scenes)
         if (out / "last.pt").exists():
             self._restore(checkpoint.load(out / "last.pt"))
@@ -203,7 +205,7 @@ class Trainer:
         return {name: float(np.mean(v)) for name, v in means.items()}
 
     def state(self) -> dict[str, Any]:
-        keep = ("step", "elapsed_s", "factor", "bad", "best", "history", "hours")
+        keep = ("step", "elapsed_s", "factor", "bad", "best", "history", "hours", "ancestors")
         return {
             "config": asdict(self.config),
             "net": self.net.state_dict(),
@@ -221,10 +223,13 @@ class Trainer:
         self.front.inverse_std.copy_(state["front"]["inverse_std"])
         for k in ("step", "elapsed_s", "factor", "bad", "best", "history"):
             setattr(self, k, state[k])
+        self.ancestors = state.get("ancestors", [])
 
     def _start_from(self, state: dict[str, Any]) -> None:
         """Take over the network of another run, of this or of another profile."""
         source, front = restore(state)
+        run = {k: state[k] for k in ("step", "hours")} | {"minutes": round(state["elapsed_s"] / 60.0, 1)}
+        self.ancestors = [*state.get("ancestors", []), run | {"profile": front.profile.name, "cues": bool(front.cues)}]
         if front.profile == self.front.profile:
             # the same features as it was trained on, so that it begins where it ended
             count = front.layout.bands

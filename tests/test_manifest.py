@@ -160,6 +160,10 @@ def test_cues_are_none_or_all(manifest: Path, literal: str) -> None:
 
 def test_every_cue_needs_its_statistics(manifest: Path) -> None:
     changed(manifest, '["removed", "disagreement"]', "features", "cues")
+    assert "listener should be the name of the network for one microphone" in sentence(
+        lambda: load_manifest(manifest, PROFILE)
+    )
+    changed(manifest, '"ears"', "listener")
     assert f"features.mean should be {4 * BANDS} numbers" in sentence(lambda: load_manifest(manifest, PROFILE))
     for key in ("mean", "std"):
         changed(manifest, json.dumps([1.0] * 4 * BANDS), "features", key)

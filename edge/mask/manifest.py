@@ -176,6 +176,8 @@ def load_manifest(path: Path, profile: Profile) -> Manifest:
     cues = read.value(list, "features", "cues")
     if cues not in ([], list(CUES)):
         raise read.wrong("features.cues", f"[] or {json.dumps(CUES)}")
+    if cues and not listener:
+        raise read.wrong("listener", "the name of the network for one microphone beside it, since this one needs cues")
     count = (2 + len(cues)) * layout.bands
     mean = read.numbers(count, "features", "mean")
     if not np.all(np.abs(mean) <= 1e3):

@@ -88,7 +88,7 @@ class NetworkMask:
         self._profile = profile
         self._ears: NetworkMask | None = None
         if manifest.listener:
-            self._ears = NetworkMask(manifest.path.with_name(f"{manifest.listener}.json"), profile, precision)
+            self._ears = NetworkMask(_for_one_microphone(manifest, profile), profile, precision)
         self._allocate()
         self._warm_up()
 
@@ -104,7 +104,7 @@ class NetworkMask:
         self._states = [[np.zeros(shape, np.float32) for _, _, shape in manifest.states] for _ in range(2)]
         self._runs = [runner(self._session, self._bind(self._states[i], self._states[1 - i])) for i in range(2)]
         self._turn = 0
-        self._countdown = 0
+        self._countdown = self.manifest.run_every_hops - 1  # first when as many hops are heard as between two runs
         self.presence: NDArray[np.float32] = np.zeros(layout.bins, np.float32)
 
     def twin(self) -> NetworkMask:
@@ -167,8 +167,20 @@ class NetworkMask:
     def reset(self) -> None:
         self._clear_state()
         self._turn = 0
-        self._countdown = 0
+        self._countdown = self.manifest.run_every_hops - 1  # first when as many hops are heard as between two runs
         self.presence.fill(0.0)
+
+
+def _for_one_microphone(manifest: Manifest, profile: Profile) -> Path:
+    """Manifest of the listener that `manifest` names. Raises ModelError where that is a network for arrays."""
+    path = manifest.path.with_name(f"{manifest.listener}.json")
+    listener = load_manifest(path, profile)
+    if listener.cues or listener.listener:
+        raise ModelError(
+            f"model manifest {manifest.path}: its listener {manifest.listener} is a network for arrays itself, "
+            "expected one for a single microphone; export it with another --listener"
+        )
+    return path
 
 
 def _check_graph(session: onnxruntime.InferenceSession, manifest: Manifest, path: Path) -> None:

@@ -106,10 +106,26 @@ def test_a_change_of_level_and_colour_leaves_the_cues(scenes: Path) -> None:
     assert float(levels.std()) > 0.3
     # which scene of the four each item is, by the disagreement, which no change of colour touches
     known, found = cues(plain), cues(varied)
-    for item in range(8):
+    heard = [i for i in range(12) if found[:, i, count:].max() > -2.0]  # those whose cues were not taken away
+    assert len(heard) > 6
+    for item in heard:
         apart = np.abs(known - found[:, item : item + 1])[..., count:].mean((0, 2))
         assert apart.min() < 0.02 < np.sort(apart)[1]
         assert np.abs(known[:, apart.argmin()] - found[:, item])[:, :count].mean() < 0.05
+
+
+def test_now_and_then_the_cues_are_missing(scenes: Path) -> None:
+    """As `edge.cues` gives them for a single microphone: its power, and nothing that disagrees."""
+    front = FrontEnd(PROFILE, cues=CUES)
+    batch = ArrayExamples(scenes, "train", front, 200, seed=2).batch(0)
+    count = front.layout.bands
+    assert batch.cue_power is not None
+    cues = front.raw_features(front.log_power(batch.heard), batch.cue_power)[10:, :, count:-count]
+    removed, disagreement = cues[..., :count], cues[..., count:]
+    absent = (disagreement < -2.0).all(-1).all(0)
+    assert 3 <= int(absent.sum()) <= 30
+    assert float(removed[:, absent].abs().max()) < 1e-2
+    assert float(disagreement[:, ~absent].mean()) > -1.5
 
 
 def test_no_scenes_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -140,8 +156,12 @@ def test_training_on_scenes_uses_the_cues_and_exports_beside_a_listener(scenes: 
         without = (net(front.features(examples.heard, deaf))[0] @ front.interpolation)[:, 0].numpy()
     assert np.abs(expected - without).mean() > 0.02  # the cues count
 
-    mono = Trainer(dataclasses.replace(CONFIG, cues=True), tmp_path, None, None, tmp_path / "other", scenes=scenes)
-    export(mono.state(), tmp_path / "out", "ears")
+    mono = dataclasses.replace(CONFIG, cues=False)
+    ears = Trainer(mono, tmp_path, None, None, tmp_path / "other", scenes=scenes)
+    export(ears.state(), tmp_path / "out", "ears")
+    with pytest.raises(ModelError, match="--listener"):
+        export(state, tmp_path / "out", "array")
+    export(state, tmp_path / "out", "second", listener="ears")
     manifest = export(state, tmp_path / "out", "array", listener="ears")
     data = json.loads(manifest.read_text())
     assert data["features"]["cues"] == list(CUES)
@@ -159,6 +179,11 @@ def test_training_on_scenes_uses_the_cues_and_exports_beside_a_listener(scenes: 
         mask.step(spectrum, gain)
         worst.append(float(np.abs(gain - expected[t]).mean()))
     assert max(worst) < 0.05  # bins share the powers of their nearest band, so no more than nearly
+    data["listener"] = "second"
+    other = manifest.with_name("third.json")
+    other.write_text(json.dumps(data | {"name": "third"}))
+    with pytest.raises(ModelError, match="its listener second is a network for arrays itself"):
+        NetworkMask(other, PROFILE, "float")
     (tmp_path / "out" / "ears.json").unlink()
     with pytest.raises(ModelError, match=r"ears\.json does not exist"):
         NetworkMask(manifest, PROFILE, "float")
