@@ -18,12 +18,16 @@ class Listener:
     circle: it tells where to look for him, and what not to learn as noise.
 
     estimator: one of its own, not that of the beam. bins: of the spectra. behind: the estimator behind the beam that it
-    was made for. Allocates nothing per hop.
+    was made for. Allocates nothing per hop. Should its own one give numbers that are not finite, it has heard nothing.
     """
 
     def __init__(self, estimator: MaskEstimator, bins: int, behind: MaskEstimator) -> None:
+        self.own = estimator
         self.estimator = estimator
+        """what hears now: its own, or while that is faded in, the crossfade to it"""
         self.behind = behind
+        # state
+        self._resets = self.resets
         # scratch
         self._spectrum: NDArray[np.complex64] = np.zeros(bins, np.complex64)
         self._gain: F32 = np.zeros(bins, np.float32)
@@ -34,7 +38,16 @@ class Listener:
         self._spectrum.real[:] = x_re
         self._spectrum.imag[:] = x_im
         self.estimator.step(self._spectrum, self._gain)
+        if self.resets != self._resets:
+            # it keeps the presence of the hop before, which would hold for as long as it fails
+            self._resets = self.resets
+            self.own.presence.fill(0.0)
         return self.estimator.presence
+
+    @property
+    def resets(self) -> int:
+        """Times that its own network gave numbers that are not finite."""
+        return int(getattr(self.own, "resets", 0))
 
     def either(self, presence: F32) -> F32:
         """The larger of what was heard and `presence` (bins,), bin by bin."""

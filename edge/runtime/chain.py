@@ -13,7 +13,6 @@ from edge.config.schema import Config, MaskConfig
 from edge.geometry import geometry_from_config
 from edge.listener import Listener, make_listener
 from edge.mask.base import MaskEstimator
-from edge.mask.choice import mics_in_beam
 from edge.pipeline import Pipeline
 from edge.profiles import PROFILES
 from edge.runtime.estimators import Estimators
@@ -21,6 +20,7 @@ from edge.runtime.mask_swap import MaskSwap
 from edge.runtime.overload import LATE_HOPS, NORMAL, OVERLOAD, OverloadGuard, ResetGuard, Rung, rungs_for
 
 WARM_UP_HOPS = 8
+BROKEN = "network gave no numbers"
 PARTS_KEPT = 4
 """choices of parts that are held on to after they were replaced, so that none is freed on the audio thread"""
 
@@ -54,9 +54,12 @@ class Chain:
     ) -> None:
         kind = config.mask.kind
         profile = PROFILES[config.profile]
-        self._made = Estimators(profile, mics_in_beam(config), pause)
+        self._microphones = len(config.array.positions_m)
+        self._made = Estimators(profile, pause)
         if estimator is None:
-            estimator = self._made.get(kind, config.mask)
+            made = self._made.make((kind,), config.mask, self._mics(config.beamformer.kind))
+            self._made.keep(made)
+            estimator = made.estimators[kind]
         self._made.put(kind, estimator)
         pause()
         self.pipeline = Pipeline(config, geometry_from_config(config.array), estimator)
@@ -99,11 +102,12 @@ class Chain:
     @property
     def network_resets(self) -> int:
         """Times since the start of the run that a network gave numbers that are not finite and was cleared."""
-        return self._resets_before + self._made.resets
+        ears = self._listener.resets if self._listener is not None else 0
+        return self._resets_before + self._made.resets + ears
 
-    def network_changed(self, mask: MaskConfig) -> bool:
-        """Whether `mask` means another network than the one made last, be it only that its files were replaced."""
-        return self._made.changed(mask)
+    def network_changed(self, config: Config) -> bool:
+        """Whether `config` means another network than the one made last, be it only that its files were replaced."""
+        return self._made.changed(config.mask, self._mics(config.beamformer.kind))
 
     def prepare(self, mask: MaskConfig, beamformer: str) -> Parts:
         """Parts for another choice; those that the chain has had already are used again with all they have learnt.
@@ -111,7 +115,8 @@ class Chain:
         Raises ConfigError or ModelError, one sentence; then nothing has changed.
         """
         rungs = rungs_for(mask.kind, beamformer)
-        estimators = {rung.mask: self._made.get(rung.mask, mask) for rung in rungs}
+        made = self._made.make((rung.mask for rung in rungs), mask, self._mics(beamformer))
+        estimators = made.estimators
         for kind in dict.fromkeys(rung.beamformer for rung in rungs):
             if kind not in self._beamformers:
                 self._beamformers[kind] = self.pipeline.make_beamformer(kind)
@@ -119,13 +124,19 @@ class Chain:
         listener = None
         if "network" in estimators and self.pipeline.spatial.localizer is not None:
             network = estimators["network"]
-            if self._listener is None or self._listener.behind is not network:
-                self._listener = make_listener(network, self.pipeline.profile.bins)
-                self._made.pause()
             listener = self._listener
+            if listener is None or listener.behind is not network:
+                listener = make_listener(network, self.pipeline.profile.bins)
+                self._made.pause()
         swap = MaskSwap(self.pipeline, estimators[mask.kind], mask.kind, listener if mask.kind == "network" else None)
         beamformers = {rung.beamformer: self._beamformers[rung.beamformer] for rung in rungs}
         parts = Parts(rungs, estimators, beamformers, listener, swap)
+        # nothing can fail from here on
+        self._made.keep(made)
+        if listener is not None and listener is not self._listener:
+            if self._listener is not None:
+                self._made.retire(self._listener.own)
+            self._listener = listener
         self._past.append(parts)
         return parts
 
@@ -145,13 +156,17 @@ class Chain:
         if self._swap is not None:
             # two networks at once are late for no fault of theirs; a board that cannot bear it has one at once
             self._late_in_swap = self._late_in_swap + 1 if late else 0
-            if self._swap.done or self._late_in_swap == LATE_HOPS:
+            broken = self._resets.update(getattr(self._swap.estimator, "resets", 0))
+            wanted = self._parts.estimators[self._parts.rungs[self._guard.level].mask]
+            if broken and wanted is self._swap.estimator and self._guard.down():
+                self._why = BROKEN
+            if broken or self._swap.done or self._late_in_swap == LATE_HOPS:
                 self._finish_swap()
             return
         # the counter of whatever runs; only networks have one
         broken = self._resets.update(getattr(self._estimator, "resets", 0))
         if self._guard.down() if broken else self._guard.update(late):
-            self._why = "network gave no numbers" if broken else OVERLOAD
+            self._why = BROKEN if broken else OVERLOAD
             self._enter(self._parts.rungs[self._guard.level])
 
     def take_over(self, old: Chain) -> None:
@@ -171,6 +186,9 @@ class Chain:
                 self._enter(rung)
                 return
 
+    def _mics(self, beamformer: str) -> int:
+        return self._microphones if beamformer != "none" else 1
+
     def _enter(self, rung: Rung) -> None:
         # one fade at a time: what is wanted by then is looked at again when this one is over
         if self._swap is None:
@@ -188,6 +206,7 @@ class Chain:
         if parts.swap.estimator is estimator:
             self._swap, self._late_in_swap = parts.swap, 0
             self._swap.begin(self.pipeline)
+            self._resets.start(getattr(estimator, "resets", 0))
             return
         # a fallback must not wait, and what it gives way to is not to be trusted
         listener = parts.listener if kind == "network" else None

@@ -78,6 +78,8 @@ class LiveController:
         self._next_expensive_s = -math.inf
         self._bypassed = False
         self._model = model_name(self._chain.estimator)
+        self._configured_model = config.mask.model
+        """the owner's choice: commands change the one in force, not whose folder is trusted"""
         # commands come from the telemetry connection, reloads from the main thread as well
         self._lock = threading.Lock()
 
@@ -111,8 +113,11 @@ class LiveController:
                 extra = carry_out[name](**values)
             else:
                 self._limit_rate(name)
-                with realtime.preparing(self.config.runtime.realtime_priority):
-                    extra = carry_out[name](**values)
+                try:
+                    with realtime.preparing(self.config.runtime.realtime_priority):
+                        extra = carry_out[name](**values)
+                finally:  # the making itself may have taken longer than that
+                    self._next_expensive_s = self._clock() + EXPENSIVE_EVERY_S
             return self._in_force() | (extra or {})
 
     @property
@@ -191,7 +196,7 @@ class LiveController:
             raise UsageError(f"model: model or precision is missing; precision is {_expected('mask.precision')}")
         mask = dataclasses.replace(self.config.mask, kind="network")
         if model is not None:
-            folders = trusted_folders(mask.model, self._model_folders)
+            folders = trusted_folders(self._configured_model, self._model_folders)
             mask = dataclasses.replace(mask, model=commanded_model(model, folders))
         if precision is not None:
             mask = dataclasses.replace(mask, precision=precision)
@@ -220,7 +225,7 @@ class LiveController:
         _pause()
         config = live_part(self.config, wanted)
         changed, waiting = changed_keys(self.config, config), needs_restart(self.config, wanted)
-        if not changed and config.mask.kind == "network" and self._chain.network_changed(config.mask):
+        if not changed and config.mask.kind == "network" and self._chain.network_changed(config):
             changed = ["mask.model"]  # the same name, but other files, or another choice of edge bench --pick-model
         if changed and all(key.startswith("mask.") for key in changed):
             self._adopt(config.mask, config.beamformer.kind, keep_rung=True)
@@ -230,6 +235,7 @@ class LiveController:
             chain.pipeline.set_bypass(self._bypassed)
             self._loop.at_next_hop(lambda: self._loop.begin_swap(chain))
             self._chain, self.config, self._model = chain, config, model_name(chain.estimator)
+        self._configured_model = wanted.mask.model
         return {"changed": changed, "restart_needed": waiting}
 
     def _in_force(self) -> dict[str, Any]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
-from collections.abc import Callable
+import json
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,69 +21,92 @@ from edge.mask.factory import make_estimator
 from edge.profiles import Profile
 
 WARM_UP_HOPS = 8
+REPLACED_KEPT = 4
+"""replaced networks and listeners whose last resets are waited for: those of two commands, longer than a fade"""
 Identity = tuple[Path, str, str]
+
+
+@dataclass(frozen=True)
+class Made:
+    """Estimators by kind, and which network is among them."""
+
+    estimators: dict[str, MaskEstimator]
+    network: Identity | None
 
 
 class Estimators:
     """One estimator of each kind; a network is made anew when its name, its precision or its manifest has changed.
 
-    mics: microphones in the beam. pause: called between the steps of the making, to let other threads run.
+    pause: called between the steps of the making, to let other threads run.
     """
 
-    def __init__(self, profile: Profile, mics: int, pause: Callable[[], None]) -> None:
+    def __init__(self, profile: Profile, pause: Callable[[], None]) -> None:
         self._profile = profile
-        self._mics = mics
         self.pause = pause
-        self._made: dict[str, MaskEstimator] = {}
+        self._kept: dict[str, MaskEstimator] = {}
         self._network: Identity | None = None
+        # a network that was replaced still runs, and may fail, while it is faded out
+        self._replaced: deque[MaskEstimator] = deque()
         self._resets_before = 0
 
     def put(self, kind: str, estimator: MaskEstimator) -> None:
         """Keep one that was made elsewhere."""
-        self._made[kind] = estimator
+        self._kept[kind] = estimator
 
-    def get(self, kind: str, mask: MaskConfig) -> MaskEstimator:
-        """The estimator of `kind`, ready to run. Raises ConfigError or ModelError with one sentence."""
-        identity = None
-        if kind == "network":
-            identity = self.identity(mask)
-            if self._network is None and kind in self._made:
-                self._network = identity  # the one of the start
-            if identity != self._network:
-                mask = dataclasses.replace(mask, model=str(identity[0]), precision=identity[1])
-                return self._keep_network(self._make(kind, mask), identity)
-        if kind not in self._made:
-            self._made[kind] = self._make(kind, mask)
-        return self._made[kind]
+    def make(self, kinds: Iterable[str], mask: MaskConfig, mics: int) -> Made:
+        """Estimators of `kinds`, ready to run, behind a beam of `mics` microphones (1 without a beam): those kept that
+        still suit, the others new. Keeps none. Raises ConfigError or ModelError with one sentence.
+        """
+        estimators, network = {}, None
+        for kind in dict.fromkeys(kinds):
+            kept, wanted = self._kept.get(kind), mask
+            if kind == "network":
+                network = self.identity(mask, mics)
+                if network != (self._network or network):
+                    kept = None
+                wanted = dataclasses.replace(mask, model=str(network[0]), precision=network[1])
+            estimators[kind] = kept or self._make(kind, wanted)
+        return Made(estimators, network)
 
-    def identity(self, mask: MaskConfig) -> Identity:
-        """What tells the network of a configuration from another: manifest, precision, what the manifest says now."""
-        chosen = choose(mask, self._profile, self._mics)
-        try:
-            contents = chosen.manifest.read_bytes() if chosen.manifest.is_file() else b""
-        except OSError:
-            contents = b""  # said better by whoever opens it
+    def keep(self, made: Made) -> None:
+        """Have these from now on."""
+        before = self._kept.get("network")
+        if made.network is not None:
+            self._network = made.network
+            if before is not None and before is not made.estimators["network"]:
+                self.retire(before)
+        self._kept.update(made.estimators)
+
+    def retire(self, estimator: MaskEstimator) -> None:
+        """Go on counting the resets of a network that is being replaced."""
+        self._replaced.append(estimator)
+        while len(self._replaced) > REPLACED_KEPT:
+            self._resets_before += _resets(self._replaced.popleft())
+
+    def identity(self, mask: MaskConfig, mics: int) -> Identity:
+        """What tells the network of a configuration from another: manifest, precision, what the manifest says now, and
+        what that of its listener says.
+        """
+        chosen = choose(mask, self._profile, mics)
+        contents = _contents(chosen.manifest)
+        with contextlib.suppress(ValueError, LookupError, TypeError, RecursionError):
+            if name := json.loads(contents)["listener"]:
+                contents += _contents(chosen.manifest.with_name(f"{name}.json"))
         return chosen.manifest, chosen.precision, hashlib.sha256(contents).hexdigest()
 
-    def changed(self, mask: MaskConfig) -> bool:
-        """Whether the network that `mask` means is another one than that which was made last."""
-        return self._network is not None and self.identity(mask) != self._network
+    def changed(self, mask: MaskConfig, mics: int) -> bool:
+        """Whether the network that `mask` means is another one than that which was kept last."""
+        return self._network is not None and self.identity(mask, mics) != self._network
 
     @property
     def resets(self) -> int:
         """Times that a network gave numbers that are not finite and was cleared."""
-        return self._resets_before + sum(getattr(each, "resets", 0) for each in list(self._made.values()))
-
-    def _keep_network(self, estimator: MaskEstimator, identity: Identity) -> MaskEstimator:
-        before = self._made.get("network")
-        self._made["network"], self._network = estimator, identity
-        self._resets_before += getattr(before, "resets", 0)
-        return estimator
+        return self._resets_before + sum(map(_resets, [*self._kept.values(), *self._replaced]))
 
     def _make(self, kind: str, mask: MaskConfig) -> MaskEstimator:
         """A new estimator that has run. Whatever onnxruntime raises, of its many private kinds, is a ModelError."""
         try:
-            estimator = make_estimator(kind, mask, self._profile, self._mics)
+            estimator = make_estimator(kind, mask, self._profile, 1)  # which network for how many is decided
             self.pause()
             spectrum = np.zeros(self._profile.bins, np.complex64)
             gain = np.ones(self._profile.bins, np.float32)
@@ -95,3 +122,14 @@ class Estimators:
             raise ModelError(f"network {mask.model} gives numbers that are not finite; install the model again")
         estimator.reset()
         return estimator
+
+
+def _resets(estimator: MaskEstimator) -> int:
+    return int(getattr(estimator, "resets", 0))
+
+
+def _contents(manifest: Path) -> bytes:
+    try:
+        return manifest.read_bytes() if manifest.is_file() else b""
+    except OSError:
+        return b""  # said better by whoever opens it

@@ -26,8 +26,7 @@ class MaskSwap:
         self.kind = kind
         self.listener = listener
         self.fade = CrossfadeMask(estimator, pipeline.profile)
-        self._ears = listener.estimator if listener is not None else None
-        self._ears_fade = CrossfadeMask(listener.estimator, pipeline.profile) if listener is not None else None
+        self._ears_fade = CrossfadeMask(listener.own, pipeline.profile) if listener is not None else None
 
     def begin(self, pipeline: Pipeline) -> None:
         """Have the new one listen beside the one in use."""
@@ -48,6 +47,6 @@ class MaskSwap:
 
     def finish(self, pipeline: Pipeline) -> None:
         """Leave the new one in alone, at once if the fade is not over yet."""
-        if self.listener is not None and self._ears is not None:
-            self.listener.estimator = self._ears
+        if self.listener is not None:
+            self.listener.estimator = self.listener.own
         pipeline.set_mask(self.estimator, self.kind, self.listener)
