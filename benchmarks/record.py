@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
 import importlib.metadata
 import json
 import os
 import platform
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,31 @@ def machine() -> dict[str, Any]:
         "edge": __version__,
         **{name: importlib.metadata.version(name) for name in PACKAGES},
     }
+
+
+def commit(root: Path = RESULTS.parents[1]) -> str | None:
+    """What the project was measured at: "abcdef123456", with ", changed" where tracked files other than results differ
+    from it; None where the project is no git repository of its own.
+    """
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
+        except OSError:
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    # unpacked within somebody else's repository, its commits tell nothing
+    if git("rev-parse", "--show-prefix") != "" or not (name := git("rev-parse", "--short=12", "HEAD")):
+        return None
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)benchmarks/results")
+    return f"{name}, changed" if changed else name
+
+
+def stamp() -> dict[str, Any]:
+    """Where and when numbers come from, and from which state of the project."""
+    today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
+    return {"machine": machine(), "commit": commit(), "date": today}
 
 
 def results_file() -> Path:

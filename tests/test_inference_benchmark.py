@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("onnx", reason="counting needs onnx")
 
-from benchmarks.inference import examine, macs_of
+from benchmarks.inference import Insides, examine, macs_of, parts_of
 from edge.mask.manifest import load_manifest, resolve_model
 from edge.mask.network import NetworkMask
 from edge.profiles import PROFILES
@@ -35,3 +36,17 @@ def test_the_parts_make_up_the_step(precision: str) -> None:
     assert found["macs"] > 100_000
     assert sum(found["split_us"].values()) == pytest.approx(found["step_us"])
     assert found["step_over_bound"] == pytest.approx(found["step_us"] / found["bound_us"])
+
+
+@pytest.mark.parametrize("name", ["mono-assistant", "mono-hearing", "array-assistant"])
+def test_every_step_that_is_timed_runs_the_network(name: str) -> None:
+    profile = PROFILES[name.split("-")[1]]
+    network = NetworkMask(resolve_model(name), profile)
+    inner, parts = Insides.of(network), parts_of(network, profile)
+    for _ in range(3):  # also in hops in which a network that runs in every fourth would rest
+        inner.gains.fill(np.nan)
+        parts["step"]()
+        assert np.isfinite(inner.gains).all()
+        inner.gains.fill(np.nan)
+        parts["session"]()
+        assert np.isfinite(inner.gains).all()

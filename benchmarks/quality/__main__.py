@@ -14,8 +14,6 @@ from __future__ import annotations
 import argparse
 import functools
 import importlib.util
-import json
-import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,28 +27,17 @@ from benchmarks.quality import arrays, clean, cost, mono, musts, peers, picture,
 from benchmarks.quality.bench import Bench, Options, bench, in_processes
 from benchmarks.quality.cache import default_cache
 from benchmarks.quality.corpus import RATE_HZ, mixtures
+from benchmarks.quality.document import PARTS, compact, known, plain
 from benchmarks.quality.scores import QUALITY, SLOW
-from benchmarks.record import RESULTS, machine
+from benchmarks.record import RESULTS, stamp
 from edge.config.schema import MaskConfig
 
-PARTS = ("mono", "array", "reverb", "clean", "cost")
 ROOMS = ("array", "reverb")
 """parts that need simulated rooms"""
-KEYS = {"clean": ("clean", "silence")}
-"""where a part's results stand in the JSON, if not under its own name"""
 SNRS_DB = (0.0, 5.0, 10.0)
 MIXTURES = 60
 COST_S = 20.0
 COST_SCENES = 2
-
-
-def plain(value: Any) -> Any:
-    """Rounded for JSON, which knows no NaN."""
-    if isinstance(value, float | np.floating):
-        return round(float(value), 5) if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {k: plain(v) for k, v in value.items()}
-    return [plain(v) for v in value] if isinstance(value, list) else value
 
 
 def rooms_can_be_made() -> bool:
@@ -90,19 +77,6 @@ def run(part: str, options: Options, limit: int | None, scenes: int | None, proc
     return rows | ({"silence": clean.silence_levels(options)} if part == "clean" else {})
 
 
-def known(path: Path, same: dict[str, Any], wanted: Sequence[str]) -> dict[str, Any]:
-    """Results of the last run that go with this one: of the same networks and options, and not of parts run again."""
-    try:
-        last = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    if any(last.get(key) != value for key, value in same.items()):
-        print(f"{path} is of other networks or options: nothing of it is kept", file=sys.stderr)
-        return {}
-    kept = [key for part in PARTS if part not in wanted for key in KEYS.get(part, (part,))]
-    return {key: last[key] for key in kept if key in last}
-
-
 def write(document: dict[str, Any], folder: Path) -> str:
     """JSON, page and picture; the page is returned."""
     name = f"quality-{document['options']['profile']}"
@@ -110,7 +84,7 @@ def write(document: dict[str, Any], folder: Path) -> str:
     document |= {"summary": report.summaries(document), "musts": musts.as_json(found)}
     text = report.markdown(document, musts.as_text(found))
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.json").write_text(json.dumps(plain(document), indent=1) + "\n", "utf-8")
+    (folder / f"{name}.json").write_text(compact(plain(document)) + "\n", "utf-8")
     (folder / f"{name}.md").write_text(text, "utf-8")
     picture.draw(folder / f"{name}.png", document)
     return text
@@ -169,9 +143,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"left out, not installed (see benchmarks/quality/peers.txt): {', '.join(missing)}", file=sys.stderr)
     chosen = {"profile": a.profile, "floor_db": a.floor_db, "limit": a.limit, "scenes": a.scenes}
     same = {"networks": tools.networks(), "options": chosen}
-    document: dict[str, Any] = {"machine": machine(), **same}
+    document: dict[str, Any] = {**same, "stamps": {}}
     document |= known(a.out / f"quality-{a.profile}.json", same, wanted)
+    versions = {name: peer.identity for name, peer in tools.peers.items()}
     for part in [p for p in PARTS if p in wanted]:
+        document["stamps"][part] = stamp() | {"peers": versions}
         document |= plain(run(part, options, a.limit, a.scenes, a.processes))
         write(document, a.out)
     print(write(document, a.out))

@@ -181,7 +181,9 @@ def of_words(rows: Sequence[Row], what: str, before: str) -> list[Must]:
         spoken = sum(row.get("words") or 0 for row in there if row["system"] == before)
         for system, name in ((mono.ASR, "asr"), (mono.INT8, "listen")):
             line = f"word error rate of {name}, {where}, not above {before}"
-            note = f"{spoken:.0f} words"
+            mine = [row for row in there if row["system"] == system]
+            alike = bool(mine) and all(row.get("same_as_noisy") for row in mine)
+            note = f"{spoken:.0f} words" + (f"; the same sound as {before} to 24 bits" if alike else "")
             out.append(_line(line, rates[system], rates[before], _at_most, note=note, binding=name == "asr"))
     return out
 

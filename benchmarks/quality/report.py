@@ -119,22 +119,41 @@ HEADINGS = {
 }
 
 
+def provenance(stamp: Row) -> str:
+    """One sentence: when, of what, where and against what."""
+    machine, peers = stamp.get("machine") or {}, stamp.get("peers") or {}
+    told = [stamp.get("date"), f"commit {stamp['commit']}" if stamp.get("commit") else "commit not known"]
+    told += [f"{machine['processor']}, {machine['cores']} cores"] if "processor" in machine else []
+    told += [f"{name} {machine[name]}" for name in ("python", "numpy", "numba", "onnxruntime") if name in machine]
+    told += [f"peers {'; '.join(dict.fromkeys(peers.values()))}"] if peers else []
+    return f"Measured: {', '.join(part for part in told if part)}."
+
+
 def markdown(document: dict[str, Any], musts: str) -> str:
-    """The whole page."""
-    costs = document.get("cost") or {}
+    """The whole page. Where the parts come from is told once, or under each heading where they differ."""
+    costs, stamps = document.get("cost") or {}, document.get("stamps") or {}
+    told = {part: provenance(stamp) for part, stamp in stamps.items()}
+    alike = len(set(told.values())) == 1
+
+    def under(part: str) -> list[str]:
+        return [] if alike or part not in told else ["", told[part]]
+
     parts = ["# Quality benchmark, profile " + document["options"]["profile"], ""]
     for kind, network in document["networks"].items():
         sizes = ", ".join(f"{p} {f['bytes'] / 1e6:.2f} MB" for p, f in network.get("files", {}).items())
         parts.append(f"Network for {kind}: {network.get('name', 'none')} ({sizes}).")
     if document["options"]["limit"] or document["options"]["scenes"]:
         parts.append("A part only of mixtures or scenes: see how many in the tables.")
+    parts += ["", *set(told.values())] if alike else []
     by = {"mono": "snr_db", "array": "family", "clean": "wanted_dbfs"}
     for name, summary in document["summary"].items():
         group = by.get(name, "rt60_s")
         names = [key for key in TITLES if key != "wer" and any(key in row for row in summary)]
-        parts += ["", f"## {HEADINGS[name]}", "", table(summary, group, names)]
+        parts += ["", f"## {HEADINGS[name]}", *under(name.split(",")[0]), "", table(summary, group, names)]
         if name in costs:
-            parts += ["", "Cost on this machine, one core:", "", _costs(costs[name])]
+            parts += ["", "Cost on one core:", *under("cost"), "", _costs(costs[name])]
     if document.get("silence"):
-        parts += ["", "## Silence", "", plain_table(document["silence"]), "", plain_table(costs.get("silence", []))]
+        parts += ["", "## Silence", *under("clean"), "", plain_table(document["silence"])]
+        if costs.get("silence"):
+            parts += [*under("cost"), "", plain_table(costs["silence"])]
     return "\n".join([*parts, musts])
