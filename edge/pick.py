@@ -16,8 +16,6 @@ from edge.profiles import Profile
 
 SHARE_OF_HOP = 0.25
 """of the hop that the networks may take at p99: the rest is for the beam, the system, and hotter days"""
-NETWORKS_PER_HOP = {"mono": 1, "array": 2}
-"""where a beam is steered another one listens to a single microphone"""
 ROUNDS = 5
 HOPS = 250
 """of each network in each round"""
@@ -54,7 +52,9 @@ def time_networks(
         p50_ms, p99_ms = (float(np.median([np.quantile(turn, q) for turn in times])) for q in (0.5, 0.99))
         count = sum(len(turn) for turn in times)
         sha256 = each.sha256[precision]
-        timings.append(Timing(profile.name, each.name, each.kind, precision, sha256, p50_ms, p99_ms, count))
+        timings.append(
+            Timing(profile.name, each.name, each.kind, precision, sha256, p50_ms, p99_ms, count, each.listener)
+        )
     return timings
 
 
@@ -71,15 +71,24 @@ def pick(profile: Profile, timings: list[Timing], mics: int) -> Picked | None:
     geometry = geometry_kind(mics)
     suited = [t for t in timings if t.profile == profile.name and (t.kind == "mono" or geometry == "array")]
     for kind in QUALITY_ORDER:
-        fitting = [t for t in suited if t.kind == kind and share_of_hop(t, profile, mics) <= SHARE_OF_HOP]
+        fitting = [t for t in suited if t.kind == kind and share_of_hop(t, profile, mics, timings) <= SHARE_OF_HOP]
         if fitting:
             return _picked(_quickest(fitting), geometry, fits=True)
     return _picked(_quickest(suited), geometry, fits=False) if suited else None
 
 
-def share_of_hop(timing: Timing, profile: Profile, mics: int) -> float:
-    """Share of the hop that the networks take at p99 where there are so many microphones."""
-    return NETWORKS_PER_HOP[geometry_kind(mics)] * timing.p99_ms / profile.hop_ms
+def share_of_hop(timing: Timing, profile: Profile, mics: int, timings: list[Timing]) -> float:
+    """Share of the hop that the networks take at p99 where there are so many microphones.
+
+    Where a beam is steered a second one listens to a single microphone: the same again, or the one among `timings` that
+    does it for this one.
+    """
+    p99_ms = timing.p99_ms
+    if geometry_kind(mics) == "array":
+        listener = (timing.profile, timing.listener or timing.model, timing.precision)
+        ears = (t for t in timings if (t.profile, t.model, t.precision) == listener)
+        p99_ms += next(ears, timing).p99_ms
+    return p99_ms / profile.hop_ms
 
 
 def _quickest(timings: list[Timing]) -> Timing:

@@ -344,13 +344,16 @@ def test_a_reload_fades_to_another_kind_of_mask(first: Path) -> None:
 def test_a_reload_notices_that_a_network_was_replaced_under_its_name(first: Path) -> None:
     daemon = Daemon(config_with(first), lambda: config_with(first), hops=120)
     daemon.script[30] = lambda: edit(first, lambda data: data.update(name="first, trained again"))
-    replies = []
+    replies, before = [], daemon.loop.chain.estimator
     for hop in (5, 40):
         daemon.script[hop] = lambda: replies.append(daemon.controller.command("reload", {}))
     daemon.loop.run()
     assert daemon.loop.error is None
     assert [reply["changed"] for reply in replies] == [[], ["mask.model"]]
-    assert model_name(daemon.loop.chain.estimator) == "first, trained again int8"
+    after = daemon.loop.chain.estimator
+    assert after is not before
+    assert after.manifest.name == "first, trained again"
+    assert model_name(after) == "first int8", "what the command takes"
 
 
 def test_a_reload_to_a_bad_network_changes_nothing(first: Path, second: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import edge.pick
 from edge.bench import synthetic_config
 from edge.cli.main import main
+from edge.cli.pick_model import as_text
 from edge.config.schema import MaskConfig
 from edge.diagnosis import _models
 from edge.errors import EdgeError, ModelError
@@ -19,7 +21,7 @@ from edge.mask.choice import choose, mics_in_beam, shipped_networks
 from edge.mask.factory import make_estimator
 from edge.mask.measured import FILE, Picked, Timing, read_measured, write_measured
 from edge.mask.network import NetworkMask
-from edge.pick import SHARE_OF_HOP, pick, time_networks
+from edge.pick import SHARE_OF_HOP, pick, share_of_hop, time_networks
 from edge.profiles import PROFILES
 from edge.resources import data_folder
 
@@ -109,23 +111,19 @@ def test_networks_for_arrays_are_for_arrays(state: Path, models: Path) -> None:
     [
         ("processor", "another", "processor is .* now and was another"),
         ("onnxruntime", "1.0", "onnxruntime is .* now and was 1.0"),
-        ("format", 99, "format 99, this version reads 1"),
+        ("format", 99, "format 99, this version reads 2"),
         ("picked", [{"profile": "assistant"}], "not laid out as this version does"),
         ("timings", 5, "not laid out as this version does"),
-        ("date", None, None),
     ],
 )
 def test_a_measurement_of_something_else_does_not_count(
-    state: Path, models: Path, key: str, value: object, why: str | None
+    state: Path, models: Path, key: str, value: object, why: str
 ) -> None:
     measured(models, "float")
     data = json.loads(state.read_text())
     data[key] = value
     state.write_text(json.dumps(data))
     chosen = choose(MaskConfig(), PROFILE)
-    if why is None:
-        assert chosen.source == "measurement"
-        return
     assert (chosen.precision, chosen.source) == ("int8", "default")
     with pytest.raises(AssertionError, match=why):
         raise AssertionError(chosen.note)
@@ -154,10 +152,12 @@ def test_another_network_under_the_same_name_has_to_be_measured_again(state: Pat
 
 def test_a_second_measurement_keeps_what_it_does_not_touch(state: Path) -> None:
     hearing = Timing("hearing", "mono-hearing", "mono", "int8", "a", 0.1, 0.2, 10)
-    write_measured("2026-11-23T03:00:00Z", [hearing], [Picked("hearing", "mono", "mono-hearing", "int8", True)])
+    write_measured("2026-11-22T03:00:00Z", [hearing], [Picked("hearing", "mono", "mono-hearing", "int8", True)])
     measured(data_folder("models"), "float")
     found = read_measured()
-    assert hearing in found.timings
+    assert dataclasses.replace(hearing, date="2026-11-22T03:00:00Z") in found.timings
+    assert {(p.profile, p.date[:10]) for p in found.picked} == {("hearing", "2026-11-22"), ("assistant", "2026-11-23")}
+    assert choose(MaskConfig(), PROFILES["hearing"]).source == "default", "of another network"
     assert {each.profile for each in found.picked} == {"hearing", "assistant"}
     assert len(found.timings) == 1 + sum(
         len(sums(data_folder("models"), p.stem)) for p in data_folder("models").glob("*.json")
@@ -176,6 +176,10 @@ def test_the_best_kind_that_fits_in_its_quicker_precision() -> None:
     # two networks run in an array, so half of the share is too much for one of them
     slow = [timing("array-assistant", "int8", 0.2, 0.6 * limit_ms), rows[2]]
     assert pick(PROFILE, slow, 4) == Picked("assistant", "array", "mono-assistant", "int8", True)
+    # unless the other one is a smaller network
+    helped = [dataclasses.replace(slow[0], listener="mono-assistant"), rows[2]]
+    assert pick(PROFILE, helped, 4) == Picked("assistant", "array", "array-assistant", "int8", True)
+    assert share_of_hop(helped[0], PROFILE, 4, helped) == pytest.approx(0.7 * SHARE_OF_HOP)
     none_fits = [timing("mono-assistant", p, ms, 2 * limit_ms) for p, ms in (("int8", 3.0), ("float", 2.0))]
     assert pick(PROFILE, none_fits, 1) == Picked("assistant", "mono", "mono-assistant", "float", False)
     assert pick(PROFILE, [], 1) is None
@@ -204,6 +208,7 @@ def test_the_command_picks_keeps_and_says(
     assert main(["bench", "--pick-model", "--mics", "1", "--profile", "assistant"]) == 0
     out = capsys.readouterr().out
     assert "mono-assistant int8" in out
+    assert "array" not in out
     assert "assistant, one microphone: mono-assistant" in out
     assert str(state) in out
     assert main(["bench", "--pick-model", "--seconds", "3"]) == 2
@@ -256,3 +261,16 @@ def test_state_is_that_of_the_service_of_root_or_of_the_user(monkeypatch: pytest
     assert machine.state_folder() == tmp_path / "mic-edge"
     monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/one:/var/lib/two")
     assert machine.state_folder() == Path("/var/lib/one")
+
+
+def test_the_table_has_a_column_for_each_line_that_is_picked() -> None:
+    rows = [
+        dataclasses.replace(timing("array-assistant", "int8", 0.2, 0.4), listener="mono-assistant"),
+        timing("mono-assistant", "int8", 0.1, 0.2),
+    ]
+    lines = [line.split() for line in as_text(rows, [], 4).splitlines()]
+    assert lines[0][-3:] == ["1", "mic", "array"]
+    hop = PROFILE.hop_ms
+    assert lines[1][4:] == ["-", f"{100 * 0.6 / hop:.1f}", "%"]
+    assert lines[2][4:] == [f"{100 * 0.2 / hop:.1f}", "%", f"{100 * 0.4 / hop:.1f}", "%"]
+    assert "array" not in as_text(rows[1:], [], 1)

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import platform
 import subprocess
 import sys
 import textwrap
@@ -100,3 +101,24 @@ def test_parts_are_made_below_the_audio_thread_and_never_above_it():
     assert os.sched_getscheduler(0) == before
     # where it is refused everything stays as it was
     assert inside[0] == before or inside[1] == realtime.PREPARING_PRIORITY
+
+
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux") or platform.machine() not in ("x86_64", "aarch64"), reason="64-bit Linux only"
+)
+def test_the_audio_thread_takes_denormals_for_zero_whoever_opens_a_network():
+    code = """
+    import sys, threading
+    from edge.config.schema import RuntimeConfig
+    from edge.runtime.denormals import flushes_denormals
+    found = []
+    def audio():
+        found.append(flushes_denormals())
+        realtime.set_up_audio_thread(RuntimeConfig(realtime_priority=0))
+        found.append(flushes_denormals())
+    thread = threading.Thread(target=audio)
+    thread.start()
+    thread.join()
+    print(found, flushes_denormals(), "onnxruntime" in sys.modules)
+    """
+    assert in_process(code, unprivileged=False).split() == ["[False,", "True]", "False", "False"]

@@ -56,14 +56,20 @@ def as_text(timings: list[Timing], picked: list[Picked], mics: int) -> str:
     """The table, and what was picked."""
     from edge.pick import SHARE_OF_HOP, share_of_hop
 
-    lines = [f"{'processor time, ms':<28}{'p50':>9}{'p99':>9}{'of the hop':>12}"]
+    columns = {"1 mic": 1, "array": mics} if mics > 1 else {"1 mic": 1}
+    lines = [f"{'processor time, ms':<28}{'p50':>9}{'p99':>9}" + "".join(f"{name:>12}" for name in columns)]
     for t in timings:
-        share = share_of_hop(t, PROFILES[t.profile], mics)
-        lines.append(f"  {t.model + ' ' + t.precision:<26}{t.p50_ms:9.3f}{t.p99_ms:9.3f}{100 * share:10.1f} %")
+        line = f"  {t.model + ' ' + t.precision:<26}{t.p50_ms:9.3f}{t.p99_ms:9.3f}"
+        for number in columns.values():
+            share = share_of_hop(t, PROFILES[t.profile], number, timings)
+            line += f"{'-':>12}" if t.kind == "array" and number == 1 else f"{100 * share:10.1f} %"
+        lines.append(line)
     if mics > 1:
         lines.append(
-            "of the hop: at p99, with the second network that listens to one microphone while a beam is steered"
+            "1 mic, array: share of the hop at p99; array: with the network that listens to one microphone for the beam"
         )
+    else:
+        lines.append("1 mic: share of the hop at p99")
     for p in picked:
         who = "one microphone" if p.geometry == "mono" else "arrays"
         line = f"{p.profile}, {who}: {p.model} {p.precision}"

@@ -31,6 +31,8 @@ class MaskEstimator(Protocol):
 
 
 def model_name(estimator: object) -> str:
-    """Name and precision of the network that an estimator runs, empty where none does."""
+    """Network and precision that an estimator runs, empty where none does. The name is that of the manifest's file, by
+    which the command `model` and mask.model know it.
+    """
     manifest = getattr(estimator, "manifest", None)
-    return f"{manifest.name} {getattr(estimator, 'precision', '')}".strip() if manifest else ""
+    return f"{manifest.path.stem} {getattr(estimator, 'precision', '')}".strip() if manifest else ""

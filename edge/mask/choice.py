@@ -50,6 +50,8 @@ class Shipped:
     """'array' for one that hears cues of the array, else 'mono'"""
     sha256: dict[str, str]
     """of the network file of each precision"""
+    listener: str
+    """the network that hears one microphone for it; empty: it does that itself"""
 
 
 def geometry_kind(mics: int) -> str:
@@ -72,7 +74,7 @@ def shipped_networks(profile: Profile, mics: int) -> list[Shipped]:
                 continue
             kind = "array" if data["features"].get("cues") else "mono"
             sha256 = {precision: row["sha256"] for precision, row in data["files"].items()}
-            found.append(Shipped(path, path.stem, kind, sha256))
+            found.append(Shipped(path, path.stem, kind, sha256, str(data.get("listener") or "")))
         except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             continue  # a damaged neighbour must not hide the good one
     suited = [each for each in found if each.kind == "mono" or geometry_kind(mics) == "array"]
@@ -102,15 +104,16 @@ def choose(config: MaskConfig, profile: Profile, mics: int = 1) -> Choice:
         note = f"the measurement in {measured.path} is ignored: it was of other networks than those installed"
         return Choice(shipped[0].path, precision, "default", note)
     precision = picked.precision if config.precision == "auto" else precision
-    return Choice(path, precision, "measurement", measured.date)
+    return Choice(path, precision, "measurement", picked.date[:10])
 
 
 def _precision_of(manifest: Path, profile: Profile, measured: Measured) -> Choice:
     """The quicker of the precisions of a network that the configuration names, as far as both were measured."""
     files = load_manifest(manifest, profile).files
     sha256 = {row[1]: precision for precision, row in files.items()}
-    timed = {sha256[t.sha256]: t.p50_ms for t in measured.timings if t.sha256 in sha256}
+    timed = {sha256[t.sha256]: t for t in measured.timings if t.sha256 in sha256}
     if set(timed) == set(files):
-        return Choice(manifest, min(timed, key=lambda each: timed[each]), "measurement", measured.date)
+        quickest = min(timed, key=lambda each: timed[each].p50_ms)
+        return Choice(manifest, quickest, "measurement", timed[quickest].date[:10])
     precision = DEFAULT_PRECISION if DEFAULT_PRECISION in files else next(iter(files))
     return Choice(manifest, precision, "default", measured.why_not)

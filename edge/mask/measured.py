@@ -15,7 +15,7 @@ from typing import Any
 from edge.errors import EdgeError
 from edge.machine import processor, state_files, state_folder
 
-FORMAT = 1
+FORMAT = 2
 FILE = "networks.json"
 MAX_BYTES = 2**20
 
@@ -34,6 +34,10 @@ class Timing:
     p50_ms: float
     p99_ms: float
     hops: int
+    listener: str = ""
+    """the network that hears one microphone for it; empty: it does that itself"""
+    date: str = ""
+    """when; filled when it is kept"""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,8 @@ class Picked:
     precision: str
     fits: bool
     """whether its time is within the share of the hop that is allowed"""
+    date: str = ""
+    """when; filled when it is kept"""
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,6 @@ class Measured:
     """All that counts on this machine now. `why_not`: why there is a file that does not count, empty without one."""
 
     path: Path | None = None
-    date: str = ""
     timings: tuple[Timing, ...] = ()
     picked: tuple[Picked, ...] = ()
     why_not: str = ""
@@ -74,7 +79,7 @@ def read_measured() -> Measured:
                 return Measured(path, why_not=f"the measurement in {path} is ignored: {', '.join(reasons)}")
             timings = tuple(_row(Timing, row) for row in data["timings"])
             picked = tuple(_row(Picked, row) for row in data["picked"])
-            return Measured(path, str(data["date"])[:10], timings, picked)
+            return Measured(path, timings, picked)
         except (LookupError, TypeError, ValueError, AttributeError):
             return Measured(path, why_not=f"the measurement in {path} is not laid out as this version does")
     return Measured()
@@ -85,12 +90,13 @@ def write_measured(date: str, timings: list[Timing], picked: list[Picked]) -> Pa
     path = state_folder() / FILE
     before = read_measured()
     kept = before if before.path == path else Measured()
+    timings = [dataclasses.replace(each, date=date) for each in timings]
+    picked = [dataclasses.replace(each, date=date) for each in picked]
     timed = {_which(each) for each in timings}
     chosen = {(each.profile, each.geometry) for each in picked}
     data = {
         "about": "written by edge bench --pick-model; read where mask.model or mask.precision is auto",
         "format": FORMAT,
-        "date": date,
         **here(),
         "picked": [_as_dict(p) for p in (*(k for k in kept.picked if (k.profile, k.geometry) not in chosen), *picked)],
         "timings": [_as_dict(t) for t in (*(k for k in kept.timings if _which(k) not in timed), *timings)],

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 
 from edge.config.schema import RuntimeConfig
+from edge.runtime.denormals import flush_denormals
 
 SWITCH_INTERVAL_S = 0.0001
 """how long a busy side thread may keep the interpreter lock from the audio thread (Python's default is 5 ms)"""
@@ -101,7 +102,8 @@ def pin_to_cpu(cpu: int) -> str | None:
 
 
 def set_up_audio_thread(config: RuntimeConfig) -> list[str]:
-    """Priority and core of the calling thread. Returns the warnings, one sentence each."""
+    """Priority, core and arithmetic of the calling thread. Returns the warnings, one sentence each."""
+    flush_denormals()
     return [w for w in (pin_to_cpu(config.cpu), raise_priority(config.realtime_priority)) if w]
 
 
