@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +13,8 @@ from benchmarks.quality import arrays, clean, cost, mono, musts, ours, peers, pi
 from benchmarks.quality.__main__ import main
 from benchmarks.quality.bench import Bench, Options
 from benchmarks.quality.cache import ScoreCache, digest
-from benchmarks.quality.document import compact, known, plain
+from benchmarks.quality.document import plain
 from benchmarks.quality.scores import Scorer
-from benchmarks.record import commit, machine
 
 RATE_HZ = 16000
 F32 = np.ndarray
@@ -291,80 +288,6 @@ def test_a_whole_run_and_one_that_keeps_a_part_of_it(data: Path, tmp_path: Path,
     third = json.loads((tmp_path / "out" / "quality-assistant.json").read_text())
     assert "clean" not in third
     assert "nothing of it is kept" in capsys.readouterr().err
-
-
-def test_parts_are_kept_with_their_stamps_and_costs_of_this_machine_only(tmp_path: Path, capsys) -> None:
-    path, same = tmp_path / "quality.json", {"networks": {"mono": {}}, "options": {"limit": None}}
-    here, there = machine(), machine() | {"processor": "another"}
-    stamps = {"mono": {"machine": there, "commit": "abc", "date": "2026-01-01"}, "cost": {"machine": here}}
-    last = {**same, "stamps": stamps, "mono": [{"a": 1}], "cost": {"mono": {"ours int8": {"ms_per_s": 5.0}}}}
-    path.write_text(compact(last))
-    assert known(path, same, ["array"]) == {key: last[key] for key in ("stamps", "mono", "cost")}
-    assert known(path, same, ["mono"]) == {"stamps": {"cost": stamps["cost"]}, "cost": last["cost"]}
-    for elsewhere in (there, here | {"onnxruntime": "0"}):
-        path.write_text(compact(last | {"stamps": stamps | {"cost": {"machine": elsewhere}}}))
-        assert known(path, same, ["array"]) == {"stamps": {"mono": stamps["mono"]}, "mono": last["mono"]}
-        assert "another machine" in capsys.readouterr().err
-    assert known(path, same | {"networks": {}}, []) == {}
-    assert known(tmp_path / "none.json", same, []) == {}
-
-
-def test_page_tells_once_where_parts_come_from_or_under_each_heading() -> None:
-    rows = [{"snr_db": 0.0, "system": mono.NOISY, "pesq_wb": 1.0}]
-    document = {
-        "networks": {},
-        "options": {"profile": "assistant", "limit": None, "scenes": None},
-        "summary": {"mono": report.summarise(rows, "snr_db", ["pesq_wb"])},
-        "cost": {"mono": {"ours int8": {"ms_per_s": 5.0}}},
-    }
-    one = {"machine": {"processor": "P", "cores": 2}, "commit": "abc, changed", "date": "2026-01-02"}
-    page = report.markdown(document | {"stamps": {"mono": one, "cost": one}}, "")
-    assert page.count("Measured: 2026-01-02, commit abc, changed, P, 2 cores.") == page.count("Measured") == 1
-    assert page.index("Measured") < page.index("## ")
-    other = one | {"commit": None, "peers": {"dtln": "dtln 1", "dtln-int8": "dtln 1"}}
-    heading, told, timed = "## One microphone", "commit abc", "commit not known, P, 2 cores, peers dtln 1."
-    page = report.markdown(document | {"stamps": {"mono": one, "cost": other}}, "")
-    assert page.index(heading) < page.index(told) < page.index("Cost on one core") < page.index(timed)
-
-
-def test_a_stamp_names_the_commit_and_whether_files_differ_from_it(tmp_path: Path) -> None:
-    def git(*arguments: str) -> None:
-        who = ("-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false")
-        subprocess.run(["git", *who, *arguments], cwd=tmp_path, check=True, capture_output=True)
-
-    if not shutil.which("git"):
-        pytest.skip("git is not installed")
-    assert commit(tmp_path) is None
-    git("init")
-    assert commit(tmp_path) is None
-    results = tmp_path / "benchmarks" / "results" / "a.json"
-    results.parent.mkdir(parents=True)
-    code = tmp_path / "code.py"
-    code.write_text("1")
-    results.write_text("1")
-    git("add", ".")
-    git("commit", "-m", "first")
-    name = commit(tmp_path)
-    assert name is not None
-    assert len(name) == 12
-    results.write_text("2")
-    assert commit(tmp_path) == name
-    code.write_text("2")
-    assert commit(tmp_path) == f"{name}, changed"
-    assert commit(results.parent) is None  # within somebody else's
-
-
-def test_rows_are_a_line_each() -> None:
-    value = {
-        "a": {"b": 1, "c": None},
-        "rows": [{"x": 0.5, "y": "é"}, {"x": 1}],
-        "deep": {"d": {"e": [1, 2]}},
-        "none": [],
-    }
-    text = compact(value)
-    assert json.loads(text) == value
-    assert text.splitlines()[1] == ' "a": {"b": 1, "c": null},'
-    assert text.count('"x"') == len([line for line in text.splitlines() if '"x"' in line]) == 2
 
 
 def test_costs_of_everything(monkeypatch) -> None:

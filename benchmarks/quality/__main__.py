@@ -27,7 +27,7 @@ from benchmarks.quality import arrays, clean, cost, mono, musts, peers, picture,
 from benchmarks.quality.bench import Bench, Options, bench, in_processes
 from benchmarks.quality.cache import default_cache
 from benchmarks.quality.corpus import RATE_HZ, mixtures
-from benchmarks.quality.document import PARTS, compact, known, plain
+from benchmarks.quality.document import PARTS, compact, known, ordered, plain
 from benchmarks.quality.scores import QUALITY, SLOW
 from benchmarks.record import RESULTS, stamp
 from edge.config.schema import MaskConfig
@@ -84,7 +84,7 @@ def write(document: dict[str, Any], folder: Path) -> str:
     document |= {"summary": report.summaries(document), "musts": musts.as_json(found)}
     text = report.markdown(document, musts.as_text(found))
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.json").write_text(compact(plain(document)) + "\n", "utf-8")
+    (folder / f"{name}.json").write_text(compact(plain(ordered(document))) + "\n", "utf-8")
     (folder / f"{name}.md").write_text(text, "utf-8")
     picture.draw(folder / f"{name}.png", document)
     return text

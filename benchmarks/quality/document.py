@@ -27,6 +27,13 @@ def plain(value: Any) -> Any:
     return [plain(v) for v in value] if isinstance(value, list) else value
 
 
+def ordered(document: dict[str, Any]) -> dict[str, Any]:
+    """Keys in the same order whichever parts were run last."""
+    parts = [key for part in PARTS for key in KEYS.get(part, (part,))]
+    first = [key for key in ("networks", "options", "stamps", *parts) if key in document]
+    return {key: document[key] for key in [*first, *(key for key in document if key not in first)]}
+
+
 def compact(value: Any, indent: str = "") -> str:
     """JSON with one line for every row and every table of plain values, so that two runs differ in few lines."""
     inner = indent + " "
