@@ -26,6 +26,8 @@ class Listener:
         self.estimator = estimator
         """what hears now: its own, or while that is faded in, the crossfade to it"""
         self.behind = behind
+        self.awaited = False
+        """whether it is to listen although no network is in force yet"""
         # state
         self._resets = self.resets
         # scratch

@@ -140,12 +140,12 @@ class Pipeline:
         self.spatial.wind.update(front.spectrum_re, front.spectrum_im, front.active)
 
     def _listen(self) -> None:
-        presence = self.estimator.presence
-        self._heard_presence = self._gate = presence
-        if self.listener is not None and self.mask_kind == "network" and self.spatial.beamformer.kind != "none":
-            front, heard = self.front, self._heard
-            self._heard_presence = self.listener.hear(front.spectrum_re[heard], front.spectrum_im[heard])
-            self._gate = self.listener.either(presence)
+        self._heard_presence = self._gate = presence = self.estimator.presence
+        listener, counts = self.listener, self.mask_kind == "network"
+        if listener is not None and (counts or listener.awaited) and self.spatial.beamformer.kind != "none":
+            own = listener.hear(self.front.spectrum_re[self._heard], self.front.spectrum_im[self._heard])
+            if counts:
+                self._heard_presence, self._gate = own, listener.either(presence)
 
     def _localize(self) -> None:
         self.spatial.localize(self._heard_presence, self.front.active)

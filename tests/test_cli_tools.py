@@ -97,7 +97,7 @@ def test_doctor_looks_at_everything_and_has_a_remedy_for_each_finding(capsys):
     code, findings = findings_of(capsys)
     assert code == 0
     wanted = {"python", "packages", "kernels", "model", "speed", "real time", "memory lock", "governor", "temperature"}
-    assert wanted | {"sound cards", "loopback"} == set(findings)
+    assert wanted | {"network", "sound cards", "loopback"} == set(findings)
     for finding in findings.values():
         assert finding["status"] in ("ok", "warning", "fail")
         assert bool(finding["remedy"]) == (finding["status"] != "ok"), finding

@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
+from network_files import copy_network, network_bytes
 
 from edge.errors import ModelError
 from edge.kernels import bands
 from edge.mask.features import Rates
-from edge.mask.network import NetworkMask, resolve_model
+from edge.mask.manifest import Manifest
+from edge.mask.network import NetworkMask, _shared_session, resolve_model
 from edge.profiles import PROFILES
 from edge.resources import data_folder
 
@@ -331,3 +333,20 @@ def test_a_file_that_is_no_network(copied: Path) -> None:
     edit(copied, put(len(b"not a network"), "files", "int8", "bytes"))
     with pytest.raises(ModelError, match="cannot be opened by onnxruntime"):
         NetworkMask(copied, PROFILES["assistant"], "int8")
+
+
+def test_a_file_replaced_after_its_checksum_was_taken_is_not_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = copy_network(tmp_path, "raced")
+    check = Manifest.network_file
+
+    def replaced(self: Manifest, precision: str) -> Path:
+        path = check(self, precision)
+        path.write_bytes(network_bytes(manifest, "float"))
+        return path
+
+    monkeypatch.setattr(Manifest, "network_file", replaced)
+    _shared_session.cache_clear()
+    with pytest.raises(ModelError, match="was replaced while it was opened"):
+        NetworkMask(manifest, PROFILES["assistant"], "int8")

@@ -176,6 +176,20 @@ def test_ears_that_fail_hear_nothing_and_are_counted(first: Path, monkeypatch: p
     assert chain.network_resets == 2
 
 
+def test_ears_listen_while_the_first_network_is_faded_in() -> None:
+    """Their state is as full as that of the network behind the beam when they begin to count."""
+    config = network_config("mono-assistant", beamformer__kind="mvdr", mask__kind="wiener")
+    chain = Chain(config)
+    chain.adopt(chain.prepare(network_config("mono-assistant").mask, "mvdr"))
+    heard = []
+    while chain.pipeline.mask_kind == "wiener":
+        run(chain, 1)
+        heard.append(chain.pipeline.listener.own.presence.copy())
+        assert chain.pipeline._gate is not chain.pipeline.listener.own.presence
+    assert len({each.tobytes() for each in heard}) > 20
+    assert not chain.pipeline.listener.awaited
+
+
 def test_a_replaced_network_is_counted_once_however_many_follow(first: Path) -> None:
     made = estimators.Estimators(PROFILE, lambda: None)
     for number in range(7):

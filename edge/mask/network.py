@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -29,8 +30,12 @@ SESSIONS_KEPT = 4
 _RUN_OPTIONS = onnxruntime.RunOptions()
 
 
-def open_session(path: Path) -> onnxruntime.InferenceSession:
-    """A session for a live loop: one thread, no spinning, denormals as zero. Raises ModelError if it does not load."""
+def open_session(path: Path, content: bytes | None = None) -> onnxruntime.InferenceSession:
+    """A session for a live loop: one thread, no spinning, denormals as zero. Raises ModelError if it does not load.
+
+    content: of the file at `path`, where it has been read already.
+    """
+    path_or_bytes = str(path) if content is None else content
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
@@ -42,7 +47,7 @@ def open_session(path: Path) -> onnxruntime.InferenceSession:
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(path_or_bytes, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises many private kinds
         first = (str(error).splitlines() or [""])[0]
         raise ModelError(f"network {path} cannot be opened by onnxruntime ({first}); install the model again") from None
@@ -64,7 +69,13 @@ def _shared_session(path: Path, sha256: str) -> onnxruntime.InferenceSession:
 
     A session has no state of its own, so any number of estimators can run it.
     """
-    return open_session(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"network {path} cannot be read ({error.strerror}); install the model again") from None
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise ModelError(f"network {path} was replaced while it was opened; try again, or install the model again")
+    return open_session(path, content)
 
 
 class NetworkMask:

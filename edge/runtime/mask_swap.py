@@ -35,6 +35,7 @@ class MaskSwap:
         before = pipeline.listener
         if self.listener is not None and self._ears_fade is not None:
             self.listener.reset()
+            self.listener.awaited = True
             if before is not None and before is not self.listener and pipeline.mask_kind == "network":
                 self._ears_fade.begin(before.estimator)
                 self.listener.estimator = self._ears_fade
@@ -49,4 +50,5 @@ class MaskSwap:
         """Leave the new one in alone, at once if the fade is not over yet."""
         if self.listener is not None:
             self.listener.estimator = self.listener.own
+            self.listener.awaited = False
         pipeline.set_mask(self.estimator, self.kind, self.listener)
