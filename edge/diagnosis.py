@@ -129,7 +129,8 @@ def _models(config: Config) -> Iterator[Finding]:
             if name == config.profile and config.mask.kind == "network":
                 stale = chosen.source == "default" and chosen.note
                 found = f"{manifest.name} {chosen.precision}: {chosen.why}"
-                yield Finding("network", "warning" if stale else "ok", found, f"{PICK}, then restart or reload")
+                remedy = f"{PICK}, then restart or reload" if stale else ""
+                yield Finding("network", "warning" if stale else "ok", found, remedy)
 
 
 def _speed(config: Config) -> Iterator[Finding]:
