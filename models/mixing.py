@@ -26,7 +26,7 @@ class MixingConfig:
     """segments of each kind made new per batch; each is used about batch / refresh times, with other partners"""
     rooms: int = 200
     reverberant: float = 0.45
-    snr_mean_db: float = 5.0
+    snr_mean_db: float = 2.0
     snr_spread_db: float = 7.0
     snr_low_db: float = -10.0
     snr_high_db: float = 30.0
