@@ -170,7 +170,7 @@ def test_home_assistant_finds_the_device(run):
     run.telemetry(broker.config(home_assistant=True))
     observer = run.observer(broker.port, topic="homeassistant/#")
     topic = "homeassistant/number/edge_test/azimuth/config"
-    entities = 13
+    entities = 15
     wait_until(lambda: len(observer.messages) == entities, what="all entities")
     assert observer.on(topic)[0]["command_topic"] == "edge/test/command/look"
     late = run.observer(broker.port, topic="homeassistant/#")
