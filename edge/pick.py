@@ -113,7 +113,7 @@ def _time(
     taken = []
     for hop in range(hops * every):
         spectrum = spectra[hop % len(spectra)]
-        if hop % every:
+        if hop % every != every - 1:  # it runs when as many hops are heard as lie between two runs
             network.step(spectrum, gain)
             continue
         sweep.sum()

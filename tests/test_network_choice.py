@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -274,3 +275,24 @@ def test_the_table_has_a_column_for_each_line_that_is_picked() -> None:
     assert lines[1][4:] == ["-", f"{100 * 0.6 / hop:.1f}", "%"]
     assert lines[2][4:] == [f"{100 * 0.2 / hop:.1f}", "%", f"{100 * 0.4 / hop:.1f}", "%"]
     assert "array" not in as_text(rows[1:], [], 1)
+
+
+@pytest.mark.parametrize("name", sorted(PROFILES))
+def test_what_is_timed_are_the_steps_in_which_the_network_runs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    profile = PROFILES[name]
+    network = NetworkMask(shipped_networks(profile, 1)[0].path, profile)
+    clock, ran = iter(range(1_000_000)), []
+    reads: list[int] = []
+
+    def read() -> int:
+        reads.append(next(clock))
+        return reads[-1]
+
+    def watched(run: Callable[[], None]) -> Callable[[], None]:
+        return lambda: (ran.append(len(reads)), run())[1]
+
+    network._runs = [watched(run) for run in network._runs]
+    monkeypatch.setattr(edge.pick, "thread_time_ns", read)
+    taken = edge.pick._time(network, edge.pick._spectra(profile), 6, np.zeros(4, np.float32))
+    assert len(taken) == 6
+    assert ran == [1, 3, 5, 7, 9, 11]  # every run lies between the two readings of one timing
