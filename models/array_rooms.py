@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.boards import board_names, load_board
-from edge.geometry import SPEED_OF_SOUND_M_S, unit_vector
+from edge.geometry import SPEED_OF_SOUND_M_S, apart_deg, unit_vector
 from models.data import RATE_HZ
 from models.rooms import EARLY_S, FADE_S
 
@@ -260,7 +260,7 @@ def make_room(rng: np.random.Generator) -> ArrayRoom:
     for _ in range(NOISES):
         for _ in range(50):
             noise_m, noise_deg = _place(rng, size_m, centre_m, 0.7, 5.0)
-            if abs((noise_deg - azimuth_deg + 180.0) % 360.0 - 180.0) > 30.0:
+            if apart_deg(noise_deg, azimuth_deg) > 30.0:
                 break
         noises_m.append(noise_m)
     responses = np.array(

@@ -24,6 +24,8 @@ LEAST_TALKER_GAIN_DB = -6.0
 LEVEL_DB = 15.0
 EQUALISER_DB = 5.0
 """Largest random change of level and of colour of a scene each time it is used."""
+ABSENT = 0.06
+"""Share of scenes whose cues are taken away, as where one microphone is left: the network must do without."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +43,17 @@ class Examples:
     first: int
     cue_power: Tensor | None = None
 
+    @classmethod
+    def of_step(
+        cls, step: int, heard: Tensor, noisy: Tensor, clean: Tensor, cue_power: Tensor | None = None
+    ) -> Examples:
+        """Those of a step, of which the odd or the even frames are judged; noisy and clean of all frames."""
+        judged = slice(step % JUDGED_EVERY, None, JUDGED_EVERY)
+        return cls(heard, noisy[judged], clean[judged], step % JUDGED_EVERY, cue_power)
+
     def judged(self, frames: Tensor) -> Tensor:
         """Those of the frames (frames, ...) that are judged."""
         return frames[self.first :: JUDGED_EVERY]
-
-
-ABSENT = 0.06
-"""Share of scenes whose cues are taken away, as where one microphone is left: the network must do without."""
 
 
 class Source(Protocol):
@@ -67,9 +73,7 @@ class MixedExamples:
         delay = self._front.loss_delay
         heard = self._front.spectra(mixture)
         noisy = self._front.spectra(mixture, delay) if delay else heard
-        first = step % JUDGED_EVERY
-        judged = slice(first, None, JUDGED_EVERY)
-        return Examples(heard, noisy[judged], self._front.spectra(target, delay)[judged], first)
+        return Examples.of_step(step, heard, noisy, self._front.spectra(target, delay))
 
 
 class ArrayExamples:
@@ -96,8 +100,9 @@ class ArrayExamples:
 
     def batch(self, step: int) -> Examples:
         rng = np.random.default_rng([self._seed, self._rank, step])
-        order = rng.integers(len(self._rows), size=self._batch)
-        if not self._varied:
+        if self._varied:
+            order = rng.integers(len(self._rows), size=self._batch)
+        else:
             order = np.arange(step * self._batch, (step + 1) * self._batch) % len(self._rows)
         rows = [self._rows[i] for i in order]
         packed = np.stack([self._shards[r["shard"]][r["place"]] for r in rows], axis=1)
@@ -117,6 +122,4 @@ class ArrayExamples:
         else:
             beam, target, logs = unpack(packed, scale)
         heard = torch.from_numpy(beam)
-        first = step % JUDGED_EVERY
-        judged = slice(first, None, JUDGED_EVERY)
-        return Examples(heard, heard[judged], torch.from_numpy(target)[judged], first, torch.from_numpy(10.0**logs))
+        return Examples.of_step(step, heard, heard, torch.from_numpy(target), torch.from_numpy(10.0**logs))

@@ -66,14 +66,16 @@ class FrontEnd:
 
     def _cue_values(self, log_power: Tensor, cue_power: Tensor) -> Tensor:
         frames, items, count = log_power.shape
-        beam, powers = log_power.contiguous().numpy(), cue_power.contiguous().numpy()
-        out = np.empty((frames, items, len(self.cues), count), np.float32)
-        smooth = np.full((items, 1 + len(self.cues), count), -1.0, np.float32)
+        # the kernel takes any number of bands, so those of all items at once
+        beam = log_power.contiguous().numpy().reshape(frames, -1)
+        powers = cue_power.transpose(1, 2).contiguous().numpy().reshape(frames, len(self.cues), -1)
+        out = np.empty((frames, len(self.cues), items * count), np.float32)
+        smooth = np.full((1 + len(self.cues), items * count), -1.0, np.float32)
         floor = np.float32(POWER_FLOOR)
         for t in range(frames):
-            for i in range(items):
-                bands.spatial_cues(beam[t, i], powers[t, i], self.rates.cue, floor, smooth[i], out[t, i])
-        return torch.from_numpy(out.reshape(frames, items, -1))
+            bands.spatial_cues(beam[t], powers[t], self.rates.cue, floor, smooth, out[t])
+        by_item = torch.from_numpy(out).view(frames, len(self.cues), items, count).transpose(1, 2)
+        return by_item.reshape(frames, items, -1)
 
     def features(self, spectra: Tensor, cue_power: Tensor | None = None) -> Tensor:
         """What the network is fed, (frames, batch, feature_count): near zero mean and unit deviation in training."""

@@ -199,8 +199,9 @@ class Trainer:
             values.append(float(value))
             gain_db = losses.sdr_db(gains, t) - losses.sdr_db(torch.ones_like(gains), t)
             gained += gain_db[t.speaks].tolist()
-            kept += self.envelopes.correlation(gains.square() * t.noisy_power, t.clean_power)[t.speaks].tolist()
-            lost += self.loudness.disturbance(gains.square() * t.noisy_power, t.clean_power)[t.speaks].tolist()
+            enhanced = gains.square() * t.noisy_power
+            kept += self.envelopes.correlation(enhanced, t.clean_power)[t.speaks].tolist()
+            lost += self.loudness.disturbance(enhanced, t.clean_power)[t.speaks].tolist()
         means = {"loss": values, "sdr_gain_db": gained, "envelopes": kept, "loudness": lost}
         return {name: float(np.mean(v)) for name, v in means.items()}
 

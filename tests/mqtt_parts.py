@@ -28,6 +28,23 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def telemetry_toml(port):
+    """Tables of a configuration that publishes five times a second as `array`."""
+    return f'[telemetry]\ndevice_name = "array"\ninterval_s = 0.2\n[telemetry.mqtt]\nenabled = true\nport = {port}'
+
+
+@contextlib.contextmanager
+def started(command):
+    """A process whose outputs are kept as text, killed in the end if it still runs."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+
+
 class Mosquitto:
     """One broker with its own configuration, started and stopped at will on a fixed port."""
 

@@ -43,21 +43,21 @@ def run(args: argparse.Namespace) -> int:
     from edge.bench import measure, synthetic_config
     from edge.config import load_config
 
+    if args.config and args.mics is not None:
+        raise UsageError("--config already says how many microphones there are; leave out --mics")
+    mics = 4 if args.mics is None else args.mics
+    if not 1 <= mics <= 32:
+        raise UsageError(f"--mics is {mics}, expected from 1 to 32")
     if args.pick_model:
         from edge.cli.pick_model import pick_model
 
-        return pick_model(args)
+        return pick_model(args, mics)
     overrides = {
         "profile": args.profile,
         "beamformer.kind": args.beamformer,
         "mask.kind": args.mask,
         "mask.precision": args.precision,
     }
-    if args.config and args.mics is not None:
-        raise UsageError("--config already says how many microphones there are; leave out --mics")
-    mics = 4 if args.mics is None else args.mics
-    if not 1 <= mics <= 32:
-        raise UsageError(f"--mics is {mics}, expected from 1 to 32")
     config = load_config(args.config, overrides) if args.config else synthetic_config(mics, overrides)
     seconds = args.seconds or 20.0
     with _progress(seconds) as advance:

@@ -13,14 +13,12 @@ from edge.errors import ModelError, UsageError
 from edge.profiles import PROFILES, Profile
 
 if TYPE_CHECKING:
-    from edge.config.schema import Config
     from edge.mask.measured import Picked, Timing
 
-DEFAULT_MICS = 4
 
-
-def pick_model(args: argparse.Namespace) -> int:
-    """Time, pick, keep and print. Raises UsageError, ConfigError, ModelError or EdgeError."""
+def pick_model(args: argparse.Namespace, mics: int) -> int:
+    """Time, pick, keep and print; `mics` where no configuration tells. Raises EdgeError of the kinds that there are."""
+    from edge.config import load_config
     from edge.mask.choice import mics_in_beam
     from edge.mask.measured import write_measured
     from edge.pick import pick, time_networks
@@ -28,8 +26,9 @@ def pick_model(args: argparse.Namespace) -> int:
     for option in ("beamformer", "mask", "precision", "seconds"):
         if getattr(args, option) is not None:
             raise UsageError(f"--pick-model times all there is; leave out --{option}")
-    config = _config(args)
-    mics = mics_in_beam(config) if config else args.mics or DEFAULT_MICS
+    config = load_config(args.config, {"profile": args.profile}) if args.config else None
+    if config:
+        mics = mics_in_beam(config)
     names = [config.profile] if config else [args.profile] if args.profile else list(PROFILES)
     profiles = [PROFILES[name] for name in names]
     advance = _progress(profiles, mics)
@@ -77,16 +76,6 @@ def as_text(timings: list[Timing], picked: list[Picked], mics: int) -> str:
             line += f' (beyond {100 * SHARE_OF_HOP:.0f} % of the hop: rather mask.kind = "wiener", or another profile)'
         lines.append(line)
     return "\n".join(lines)
-
-
-def _config(args: argparse.Namespace) -> Config | None:
-    from edge.config import load_config
-
-    if args.config and args.mics is not None:
-        raise UsageError("--config already says how many microphones there are; leave out --mics")
-    if args.mics is not None and not 1 <= args.mics <= 32:
-        raise UsageError(f"--mics is {args.mics}, expected from 1 to 32")
-    return load_config(args.config, {"profile": args.profile}) if args.config else None
 
 
 def _progress(profiles: list[Profile], mics: int) -> Callable[[], None]:

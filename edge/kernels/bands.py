@@ -5,6 +5,19 @@ import numpy as np
 from edge.kernels.jit import kernel
 
 
+@kernel("void(float32, int32, float32, float32[::1])")
+def add_to_bands(power, band, fraction, out):
+    """Share a bin's power among its two bands of out. Not a number counts as zero, infinity as very loud."""
+    if not (power >= np.float32(0.0)):
+        power = np.float32(0.0)
+    elif power > np.float32(1e12):
+        power = np.float32(1e12)
+    upper = power * fraction
+    out[band] += power - upper
+    if fraction > np.float32(0.0):
+        out[band + 1] += upper
+
+
 @kernel("void(complex64[::1], int32[::1], float32[::1], float32[::1], float32, float32[::1])")
 def band_log_power(spectrum, band, fraction, inverse_weight, power_floor, out):
     """out = log10(band power + power_floor), nothing allocated.
@@ -12,22 +25,12 @@ def band_log_power(spectrum, band, fraction, inverse_weight, power_floor, out):
     spectrum complex64 (bins,); band, fraction (bins,) and inverse_weight (bands,) as in BandLayout; out float32
     (bands,). A bin that is not a number counts as silence, an infinite one as very loud.
     """
-    bands = out.shape[0]
-    for b in range(bands):
+    for b in range(out.shape[0]):
         out[b] = np.float32(0.0)
     for k in range(spectrum.shape[0]):
         re, im = spectrum[k].real, spectrum[k].imag
-        p = re * re + im * im
-        if not (p >= np.float32(0.0)):
-            p = np.float32(0.0)
-        elif p > np.float32(1e12):
-            p = np.float32(1e12)
-        b = band[k]
-        upper = p * fraction[k]
-        out[b] += p - upper
-        if fraction[k] > np.float32(0.0):
-            out[b + 1] += upper
-    for b in range(bands):
+        add_to_bands(re * re + im * im, band[k], fraction[k], out)
+    for b in range(out.shape[0]):
         out[b] = np.log10(out[b] * inverse_weight[b] + power_floor)
 
 
@@ -53,20 +56,11 @@ def above_floor(log_power, seen, smoothing, fall, rise, smooth, noise, out):
 
 @kernel("void(float32[::1], int32[::1], float32[::1], float32[::1], float32[::1])")
 def band_power(power, band, fraction, inverse_weight, out):
-    """out float32 (bands,) = mean of power float32 (bins,) under every band's triangle. Not a number counts as zero."""
+    """out float32 (bands,) = mean of power float32 (bins,) under every band's triangle."""
     for b in range(out.shape[0]):
         out[b] = np.float32(0.0)
     for k in range(power.shape[0]):
-        p = power[k]
-        if not (p >= np.float32(0.0)):
-            p = np.float32(0.0)
-        elif p > np.float32(1e12):
-            p = np.float32(1e12)
-        b = band[k]
-        upper = p * fraction[k]
-        out[b] += p - upper
-        if fraction[k] > np.float32(0.0):
-            out[b + 1] += upper
+        add_to_bands(power[k], band[k], fraction[k], out)
     for b in range(out.shape[0]):
         out[b] *= inverse_weight[b]
 

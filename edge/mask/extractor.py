@@ -17,7 +17,7 @@ class Extractor:
     """Features of one network, frame by frame; nothing is allocated per frame.
 
     features float32 (1, 1, n * bands), normalised: above the floor, then the cues where the network has them, then log
-    power. direct float32 (1, 1, (n - 1 + 1) * bands): ones, then all of it but the log power; what the head
+    power. direct float32 (1, 1, n * bands): ones, then all of it but the log power; what the head
     multiplies. Both are views of one buffer. cue_power float32 (2, bins) is to be filled before `extract`, or None
     without cues.
     """

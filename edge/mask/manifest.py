@@ -21,7 +21,6 @@ from edge.resources import data_folder
 
 FORMAT = 2
 FEATURES = "log10 of mean power in triangular bands, above a floor and as it is, analysis window of edge.windows"
-
 """the only kind of features this program computes"""
 MAX_MANIFEST_BYTES = 2**20
 _LARGEST_WHOLE = 2**127

@@ -87,6 +87,8 @@ class NetworkMask:
     """
 
     latency_samples = 0
+    _turn: int
+    _countdown: int
 
     def __init__(self, manifest_path: Path | str, profile: Profile, precision: str = "int8") -> None:
         self.manifest: Manifest = load_manifest(Path(manifest_path), profile)
@@ -114,9 +116,8 @@ class NetworkMask:
         # state: two copies of each, read from one and written to the other, turn about
         self._states = [[np.zeros(shape, np.float32) for _, _, shape in manifest.states] for _ in range(2)]
         self._runs = [runner(self._session, self._bind(self._states[i], self._states[1 - i])) for i in range(2)]
-        self._turn = 0
-        self._countdown = self.manifest.run_every_hops - 1  # first when as many hops are heard as between two runs
         self.presence: NDArray[np.float32] = np.zeros(layout.bins, np.float32)
+        self.reset()
 
     def twin(self) -> NetworkMask:
         """Another one of the same network with a state of its own. Quick: the session is shared, no file is read."""

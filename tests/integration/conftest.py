@@ -17,6 +17,14 @@ def _quick_and_clean(monkeypatch):
 
 
 @pytest.fixture
+def broker(tmp_path):
+    """One that runs as long as the test."""
+    broker = Mosquitto(tmp_path)
+    yield broker
+    broker.kill()
+
+
+@pytest.fixture
 def run(tmp_path):
     """Makes brokers, observers and transports that end with the test."""
     with contextlib.ExitStack() as stack:

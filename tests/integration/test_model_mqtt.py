@@ -1,15 +1,13 @@
 """`edge run` is given other networks over a real broker: a good one, and bad ones that change nothing."""
 
 import json
-import os
 import signal
-import subprocess
 import sys
 import time
 
 import pytest
 from live_parts import write_recording, write_toml
-from mqtt_parts import MOSQUITTO, Mosquitto, Observer
+from mqtt_parts import MOSQUITTO, Observer, started, telemetry_toml
 from network_files import copy_network, network_bytes
 
 from edge.runtime.controller import EXPENSIVE_EVERY_S
@@ -21,27 +19,14 @@ pytestmark = [
 
 
 @pytest.fixture
-def broker(tmp_path):
-    broker = Mosquitto(tmp_path)
-    yield broker
-    broker.kill()
-
-
-@pytest.fixture
 def daemon(tmp_path, broker):
     write_recording(tmp_path / "in.wav", 32000)
-    mqtt = (
-        'model = "nets/first.json"\nprecision = "int8"\n'
-        f'[telemetry]\ndevice_name = "array"\ninterval_s = 0.2\n[telemetry.mqtt]\nenabled = true\nport = {broker.port}'
-    )
+    mqtt = 'model = "nets/first.json"\nprecision = "int8"\n' + telemetry_toml(broker.port)
     copy_network(tmp_path / "nets", "first")
     path = write_toml(tmp_path, more=mqtt, mask="network")
     command = [sys.executable, "-m", "edge", "run", "--config", str(path), "--json"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
-    yield process
-    if process.poll() is None:
-        process.kill()
-        process.communicate()
+    with started(command) as process:
+        yield process
 
 
 def test_networks_come_and_go(tmp_path, broker, daemon):

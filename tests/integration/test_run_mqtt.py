@@ -1,15 +1,13 @@
 """`edge run` beside a real broker: commands take effect, an outage leaves audio alone, the end is announced."""
 
 import json
-import os
 import signal
-import subprocess
 import sys
 import time
 
 import pytest
 from live_parts import write_recording, write_toml
-from mqtt_parts import MOSQUITTO, Mosquitto, Observer
+from mqtt_parts import MOSQUITTO, Observer, started, telemetry_toml
 from telemetry_samples import wait_until
 
 from edge.runtime.controller import EXPENSIVE_EVERY_S
@@ -21,26 +19,13 @@ pytestmark = [
 
 
 @pytest.fixture
-def broker(tmp_path):
-    broker = Mosquitto(tmp_path)
-    yield broker
-    broker.kill()
-
-
-@pytest.fixture
 def daemon(tmp_path, broker):
     write_recording(tmp_path / "in.wav", 32000)
-    mqtt = (
-        f'[telemetry]\ndevice_name = "array"\ninterval_s = 0.2\n[telemetry.mqtt]\nenabled = true\nport = {broker.port}'
-    )
-    path = write_toml(tmp_path, more=mqtt)
+    path = write_toml(tmp_path, more=telemetry_toml(broker.port))
     command = [sys.executable, "-m", "edge", "run", "--config", str(path), "--json"]
     command += ["--telemetry-file", str(tmp_path / "telemetry.jsonl")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
-    yield process
-    if process.poll() is None:
-        process.kill()
-        process.communicate()
+    with started(command) as process:
+        yield process
 
 
 def written(folder):

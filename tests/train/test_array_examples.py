@@ -71,11 +71,6 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def test_batches_depend_on_the_step_alone_and_leave_out_lost_talkers(scenes: Path) -> None:
     front = FrontEnd(PROFILE, cues=CUES)
     one, other = (ArrayExamples(scenes, "train", front, 4, seed=3) for _ in range(2))

@@ -15,11 +15,6 @@ from models.loudness import Loudness  # noqa: E402
 pytestmark = pytest.mark.train
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def test_loss_is_least_at_the_right_gain() -> None:
     rng = np.random.default_rng(0)
     clean = torch.from_numpy(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +10,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
-sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from toy import make_corpora  # noqa: E402
+from small import CONFIG  # noqa: E402
 
 from edge.errors import ModelError  # noqa: E402
 from edge.mask.network import NetworkMask, resolve_model  # noqa: E402
@@ -23,30 +21,12 @@ from models import checkpoint  # noqa: E402
 from models.export import export  # noqa: E402
 from models.frontend import FrontEnd  # noqa: E402
 from models.graph import build_graph, store_in_half  # noqa: E402
-from models.mixing import MixingConfig  # noqa: E402
 from models.net import MaskNet  # noqa: E402
 from models.restore import restore  # noqa: E402
-from models.trainer import TrainConfig, Trainer  # noqa: E402
+from models.trainer import Trainer  # noqa: E402
 from models.transfer import band_map, transfer  # noqa: E402
 
 pytestmark = pytest.mark.train
-
-MIXING = MixingConfig(segment_s=1.0, batch=4, pool=12, refresh=2, rooms=4)
-CONFIG = TrainConfig(
-    hidden=24, validate_every=20, validation_batches=1, warmup_steps=5, max_steps=40, learning_rate=5e-3, mixing=MIXING
-)
-
-
-@pytest.fixture(scope="module")
-def corpora(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
-    folder = tmp_path_factory.mktemp("toy")
-    speech, noise = make_corpora(folder)
-    return folder / "cache", speech, noise
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.mark.parametrize("name", ["assistant", "hearing"])

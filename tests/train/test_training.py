@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,39 +11,21 @@ import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
-sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from toy import make_corpora  # noqa: E402
+from small import CONFIG, MIXING  # noqa: E402
 
 from edge.errors import AudioFileError, ModelError  # noqa: E402
 from models import checkpoint, synthetic  # noqa: E402
 from models.data import load_corpus  # noqa: E402
 from models.examples import Examples  # noqa: E402
-from models.mixing import Mixer, MixingConfig, mix  # noqa: E402
+from models.mixing import Mixer, mix  # noqa: E402
 from models.restore import restore  # noqa: E402
 from models.rooms import room_response  # noqa: E402
 from models.sounds import NoiseMaker  # noqa: E402
 from models.train import main as train_main  # noqa: E402
-from models.trainer import TrainConfig, Trainer  # noqa: E402
+from models.trainer import Trainer  # noqa: E402
 
 pytestmark = pytest.mark.train
-
-MIXING = MixingConfig(segment_s=1.0, batch=4, pool=12, refresh=2, rooms=4)
-CONFIG = TrainConfig(
-    hidden=24, validate_every=20, validation_batches=1, warmup_steps=5, max_steps=40, learning_rate=5e-3, mixing=MIXING
-)
-
-
-@pytest.fixture(scope="module")
-def corpora(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
-    folder = tmp_path_factory.mktemp("toy")
-    speech, noise = make_corpora(folder)
-    return folder / "cache", speech, noise
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def test_corpora_are_decoded_resampled_and_split(corpora: tuple[Path, Path, Path]) -> None:
