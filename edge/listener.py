@@ -33,7 +33,9 @@ class Listener:
         # scratch
         self._spectrum: NDArray[np.complex64] = np.zeros(bins, np.complex64)
         self._gain: F32 = np.zeros(bins, np.float32)
+        self._own: F32 = np.zeros(bins, np.float32)
         self._either: F32 = np.zeros(bins, np.float32)
+        self._root: F32 = np.zeros(bins, np.float32)
 
     def hear(self, x_re: F32, x_im: F32) -> F32:
         """Presence (bins,) in this very frame of the microphone, given as two parts (bins,)."""
@@ -44,7 +46,7 @@ class Listener:
             # it keeps the presence of the hop before, which would hold for as long as it fails
             self._resets = self.resets
             self.own.presence.fill(0.0)
-        return self.estimator.presence
+        return self._strict(self.estimator.presence, self._own)
 
     @property
     def resets(self) -> int:
@@ -52,8 +54,16 @@ class Listener:
         return int(getattr(self.own, "resets", 0))
 
     def either(self, presence: F32) -> F32:
-        """The larger of what was heard and `presence` (bins,), bin by bin."""
-        return np.maximum(self.estimator.presence, presence, out=self._either)
+        """Presence (bins,) where this one hears speech or the estimator behind the beam does, which says `presence`."""
+        np.maximum(self.estimator.presence, presence, out=self._either)
+        return self._strict(self._either, self._either)
+
+    def _strict(self, presence: F32, out: F32) -> F32:
+        """To the power of 1.5: gains of amplitude rather let noise pass than lose speech, but what a beam learns and
+        looks for goes by power. By measurement, see models/EXPERIMENTS.md.
+        """
+        np.sqrt(presence, out=self._root)
+        return np.multiply(presence, self._root, out=out)
 
     def reset(self) -> None:
         """Forget what was heard."""
