@@ -15,7 +15,7 @@ import functools
 import gc
 import itertools
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import thread_time_ns
@@ -27,7 +27,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from benchmarks.record import record
+from benchmarks.record import provenance, record, stamp, still
 from edge.kernels import bands
 from edge.mask.choice import shipped_networks
 from edge.mask.network import NetworkMask, open_session, runner
@@ -240,24 +240,47 @@ def _bound(session: onnxruntime.InferenceSession, given: dict[str, Any], results
     return run
 
 
-def main() -> None:
+def networks() -> Iterator[tuple[str, NetworkMask, Profile]]:
+    """(name and precision, network, profile) of every shipped network: for one microphone, then for arrays."""
+    shipped = [(each, profile) for profile in PROFILES.values() for each in shipped_networks(profile, mics=4)]
+    for each, profile in sorted(shipped, key=lambda pair: pair[0].kind, reverse=True):
+        for precision in sorted(each.sha256, reverse=True):
+            yield f"{each.name} {precision}", NetworkMask(each.path, profile, precision), profile
+
+
+def page(made_by: dict[str, Any], results: dict[str, dict[str, Any]]) -> str:
+    """The results as a table in Markdown."""
+    first = next(iter(results.values()))
+    columns = ["network", "multiply-accumulates", "G a second, one vector", f"{VECTORS} vectors", "bound us", "step us"]
+    columns += ["step over bound", *(f"{name} us" for name in first["split_us"])]
+    lines = ["# A step of each network against its arithmetic", "", provenance(made_by), ""]
+    lines += ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    for name, found in results.items():
+        rates, times = found["macs_per_us"], [found["bound_us"], found["step_us"]]
+        cells = [name, f"{found['macs'] / 1e3:.0f} k", *(f"{rates[v] / 1e3:.1f}" for v in ("vector", "matrix"))]
+        cells += [f"{us:.1f}" for us in times] + [f"{found['step_over_bound']:.1f}"]
+        lines.append("| " + " | ".join(cells + [f"{us:.1f}" for us in found["split_us"].values()]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(each) for key, each in value.items()}
+    return round(value, 3) if isinstance(value, float) else value
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.inference", description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=60)
-    args = parser.parse_args()
-    results: dict[str, Any] = {}
-    for profile in PROFILES.values():
-        for shipped in shipped_networks(profile, mics=4):
-            for precision in shipped.sha256:
-                found = examine(NetworkMask(shipped.path, profile, precision), profile, args.rounds)
-                results[f"{shipped.name} {precision}"] = found
-                rate, many = found["macs_per_us"]["vector"], found["macs_per_us"]["matrix"]
-                print(
-                    f"{shipped.name} {precision}: {found['macs'] / 1e3:.0f} k multiply-accumulates, this core does "
-                    f"{rate / 1e3:.1f} G/s ({many / 1e3:.1f} with many vectors): {found['bound_us']:.1f} us; "
-                    f"the step takes {found['step_us']:.1f}, {found['step_over_bound']:.2f} times that"
-                )
-                print("  " + ", ".join(f"{name} {us:.1f}" for name, us in found["split_us"].items()))
-    print(f"wrote {record('inference', results)}")
+    args = parser.parse_args(arguments)
+    begun = stamp()
+    found = {name: _rounded(examine(mask, profile, args.rounds)) for name, mask, profile in networks()}
+    made_by = still(begun)
+    text = page(made_by, found)
+    print(text)
+    path = record("inference", {"stamp": made_by, "networks": found})
+    path.with_name("inference.md").write_text(text, encoding="utf-8")
+    print(f"wrote {path} and inference.md beside it")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -51,10 +52,40 @@ def commit(root: Path = RESULTS.parents[1]) -> str | None:
     return f"{name}, changed" if changed else name
 
 
+def digest(root: Path = RESULTS.parents[1]) -> str:
+    """12 hex digits of all that decides what comes out: edge/**/*.py and the files of models/shipped, names included.
+
+    Unlike the commit it stays the same when only documents, tests or benchmarks change.
+    """
+    found = hashlib.sha256()
+    shipped = (path for path in (root / "models" / "shipped").glob("*") if path.suffix != ".md")
+    for path in sorted([*(root / "edge").rglob("*.py"), *shipped]):
+        content = path.read_bytes()
+        found.update(f"{path.relative_to(root).as_posix()} {len(content)}\n".encode() + content)
+    return found.hexdigest()[:12]
+
+
 def stamp() -> dict[str, Any]:
-    """Where and when numbers come from, and from which state of the project."""
+    """Where and when numbers come from, and from which state of the project: taken when a run begins."""
     today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
-    return {"machine": machine(), "commit": commit(), "date": today}
+    return {"machine": machine(), "commit": commit(), "digest": digest(), "date": today}
+
+
+def still(begun: dict[str, Any]) -> dict[str, Any]:
+    """The stamp of a run that began with `begun`; without its digest where that is not the project's any more."""
+    return begun if begun["digest"] == digest() else begun | {"digest": None}
+
+
+def provenance(stamp: dict[str, Any]) -> str:
+    """One sentence of a stamp: when, of what, where and, if it has peers, against what."""
+    where, peers = stamp.get("machine") or {}, stamp.get("peers") or {}
+    told = [stamp.get("date"), f"commit {stamp['commit']}" if stamp.get("commit") else "commit not known"]
+    state = stamp.get("digest")
+    told += [f"code and networks {state}" if state else "code or networks changed during the run"]
+    told += [f"{where['processor']}, {where['cores']} cores"] if "processor" in where else []
+    told += [f"{name} {where[name]}" for name in ("python", *PACKAGES) if name in where]
+    told += [f"peers {'; '.join(dict.fromkeys(peers.values()))}"] if peers else []
+    return f"Measured: {', '.join(part for part in told if part)}."
 
 
 def results_file() -> Path:

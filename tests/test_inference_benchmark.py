@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 pytest.importorskip("onnx", reason="counting needs onnx")
 
+from benchmarks import inference, record
 from benchmarks.inference import Insides, examine, macs_of, parts_of
 from edge.mask.manifest import load_manifest, resolve_model
 from edge.mask.network import NetworkMask
@@ -50,3 +52,22 @@ def test_every_step_that_is_timed_runs_the_network(name: str) -> None:
         inner.gains.fill(np.nan)
         parts["session"]()
         assert np.isfinite(inner.gains).all()
+
+
+def test_every_shipped_network_is_put_into_the_file_of_this_machine(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(record, "RESULTS", tmp_path)
+    times = {"macs": 1000, "macs_per_us": {"vector": 4e3, "matrix": 8e3}, "bound_us": 0.25, "step_us": 1 / 3}
+    split = {"step_over_bound": 4 / 3, "split_us": {"arithmetic": 0.25, "features": 1 / 12}}
+    monkeypatch.setattr(inference, "examine", lambda network, profile, rounds: times | split)
+    record.record("hop_cost", {"kept": True})
+    inference.main([])
+    whole = json.loads(record.results_file().read_text())
+    assert whole["hop_cost"] == {"kept": True}
+    rows = [f"{name} {p}" for name in ("mono-assistant", "mono-hearing", "array-assistant") for p in ("int8", "float")]
+    assert sorted(whole["inference"]["networks"]) == sorted(rows)
+    assert whole["inference"]["networks"]["array-assistant int8"]["step_us"] == 0.333
+    assert whole["inference"]["stamp"]["digest"] == record.digest()
+    page = (tmp_path / "inference.md").read_text()
+    assert [line.split("|")[1].strip() for line in page.splitlines() if line.startswith(("| mono", "| array"))] == rows
+    assert "| array-assistant int8 | 1 k | 4.0 | 8.0 | 0.2 | 0.3 | 1.3 | 0.2 | 0.1 |" in page
+    assert page in capsys.readouterr().out
