@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.quality import cost, peers
-from edge.geometry import ArrayGeometry
+from benchmarks.quality import peers
 from edge.quality.alignment import find_lag
 
 
@@ -69,47 +68,6 @@ def test_installed_peers_remove_noise_and_keep_time() -> None:
         assert np.isfinite(out).all(), name
         assert np.mean(out[4000:7000] ** 2) < 0.5 * np.mean(noisy[4000:7000] ** 2), name
         assert abs(find_lag(audio, out, 2000).lag_samples) <= 2, name
-
-
-def test_cost_counts_every_hop_after_the_first_ones() -> None:
-    heard = []
-    audio = np.arange(100 * 128 + 5, dtype=np.float32)
-    took = cost.per_hop_us(lambda block: heard.append(block[0]), audio, 128)
-    assert heard == [128.0 * i for i in range(100)]
-    assert took.shape == (100 - cost.WARM_UP_HOPS,)
-    assert (took > 0.0).all()
-
-
-def test_cost_per_second_is_that_of_the_least_disturbed_turn() -> None:
-    disturbed, quiet = np.full(100, 90.0), np.array([70.0] * 90 + [170.0] * 10)
-    row = cost.summary([disturbed, quiet], 8.0, 16.0)
-    assert row["ms_per_s"] == 10.0
-    assert row["rtf"] == 0.01
-    assert row["hop_us_p50"] == 90.0
-    assert row["hop_us_p99"] == 170.0
-    assert row["latency_ms"] == 16.0
-
-
-def test_systems_are_timed_in_turns() -> None:
-    order: list[str] = []
-    sound = np.zeros(60 * 128, np.float32)
-    systems = {
-        name: cost.Timed(lambda block, n=name: order.append(n), sound, 128, 8.0, 16.0)  # type: ignore[misc]
-        for name in ("a", "b")
-    }
-    found = cost.measure(systems, turns=2)
-    assert order == (["a"] * 60 + ["b"] * 60) * 2
-    assert all(row["ms_per_s"] > 0.0 for row in found.values())
-
-
-def test_fixed_beam_gives_back_what_comes_from_the_front() -> None:
-    geometry = ArrayGeometry(np.array([[0.0, 0.03, 0.0], [0.0, -0.03, 0.0]]))
-    beam, front = cost.FixedBeam(geometry), speech_like(0.5)
-    hops = front.size // beam.hop_samples
-    blocks = front[: hops * beam.hop_samples].reshape(hops, beam.hop_samples)
-    out = np.concatenate([beam.process(np.stack([block, block], axis=1)) for block in blocks])
-    # a frame later, less the hop that is given out with the last one of it
-    np.testing.assert_allclose(out[256:], blocks.ravel()[:-256], atol=1e-5)
 
 
 def test_a_stepped_network_is_that_network_run_by_itself(tmp_path: Path) -> None:

@@ -66,6 +66,10 @@ class Bench:
     @functools.cache  # noqa: B019  one Bench per process
     def mono(self, precision: str, kind: str = "network") -> Pipeline:
         """One microphone, no beamformer."""
+        return self.fresh_mono(precision, kind)
+
+    def fresh_mono(self, precision: str = "int8", kind: str = "network") -> Pipeline:
+        """The same, another one every time."""
         return ours.make(self.options.profile, mask=self._mask(1, precision, kind)).pipeline
 
     def array(self, positions_m: F32 | NDArray[np.float64], precision: str) -> Pipeline:
