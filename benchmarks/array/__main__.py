@@ -26,7 +26,7 @@ from benchmarks.array.held_out import held_out_specs
 from benchmarks.array.references import REFERENCES
 from benchmarks.array.scenes import Scene, SceneSpec, default_cache, make_scene, standard_specs
 from benchmarks.mixtures import add_data_argument, skip_without
-from benchmarks.record import RESULTS, machine
+from benchmarks.record import RESULTS, provenance, stamp, still
 
 Row = dict[str, Any]
 Result = tuple[list[Row], Row]
@@ -138,6 +138,7 @@ def main(arguments: list[str] | None = None) -> int:
     if a.held_out and a.quick:
         parser.error("--held-out has no --quick")
     skip_without(a.data)
+    begun = stamp()
     families = a.families or (CANDIDATE_FAMILIES if a.candidates else [])
     specs = [
         s for s in (held_out_specs() if a.held_out else standard_specs(a.quick)) if not families or s.family in families
@@ -148,7 +149,7 @@ def main(arguments: list[str] | None = None) -> int:
     rows = _plain([row for part, _ in results for row in part])
     directions = _plain([direction for _, direction in results if direction])
     summary = report.summarise(rows)
-    document: Row = {"machine": machine(), "quick": a.quick, "held_out": a.held_out, "summary": summary}
+    document: Row = {"quick": a.quick, "held_out": a.held_out, "summary": summary}
     text = report.markdown(summary)
     if directions:
         cost = None if a.no_cost else costs()
@@ -158,6 +159,8 @@ def main(arguments: list[str] | None = None) -> int:
         if cost:
             text += "\n" + json.dumps(cost, indent=1) + "\n"
     document["rows"] = rows
+    made_by = still(begun)
+    document, text = {"stamp": made_by, **document}, f"{provenance(made_by)}\n\n{text}"
     name = "array-candidates" if a.candidates else "array-held-out" if a.held_out else "array"
     name += "-quick" if a.quick else ""
     a.out.mkdir(parents=True, exist_ok=True)

@@ -55,6 +55,13 @@ class SceneSpec:
     def walking(self) -> bool:
         return self.walk_deg != 0.0
 
+    @property
+    def snr_db(self) -> float:
+        """Talker to all noise together, power at microphone 0 while it lives; infinite without any noise."""
+        parts_db = [db for db in (self.sir_db, self.diffuse_db, self.sensor_db) if db is not None]
+        noise = sum(10.0 ** (-db / 10.0) for db in parts_db)
+        return -10.0 * math.log10(noise) if noise else math.inf
+
 
 def _circle_m(mics: int, radius_m: float) -> NDArray[np.float64]:
     angle = 2.0 * math.pi * np.arange(mics) / mics
