@@ -1,4 +1,4 @@
-"""The quality benchmark: kept scores, SRMR, late reverberation, levels, musts, tables and one whole small run."""
+"""The quality benchmark: kept scores, levels, tables and one whole small run."""
 
 from __future__ import annotations
 
@@ -8,37 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from benchmark_sounds import F32, RATE_HZ, speech_like
 
-from benchmarks.quality import arrays, clean, cost, mono, musts, ours, peers, picture, report, reverb, srmr
+from benchmarks import record
+from benchmarks.array.specs import SceneSpec
+from benchmarks.quality import arrays, clean, mono, musts, picture, report
 from benchmarks.quality.__main__ import main
-from benchmarks.quality.bench import Bench, Options
 from benchmarks.quality.cache import ScoreCache, digest
 from benchmarks.quality.document import plain
 from benchmarks.quality.scores import Scorer
-
-RATE_HZ = 16000
-F32 = np.ndarray
-
-
-def speech_like(seconds: float, seed: int = 0, syllables_hz: float = 4.0) -> F32:
-    """Low-pass noise in syllables."""
-    rng = np.random.default_rng(seed)
-    samples = round(seconds * RATE_HZ)
-    spectrum = np.fft.rfft(rng.standard_normal(samples))
-    spectrum /= 1.0 + (np.fft.rfftfreq(samples, 1 / RATE_HZ) / 800.0) ** 2
-    loudness = np.maximum(np.sin(2.0 * np.pi * syllables_hz * np.arange(samples) / RATE_HZ), 0.0)
-    wave = np.fft.irfft(spectrum, samples) * loudness
-    return (0.05 * wave / wave.std()).astype(np.float32)
-
-
-def tail(rt60_s: float, seed: int = 1) -> np.ndarray:
-    """A response that decays by 60 dB in rt60_s, a direct path of equal energy before it."""
-    samples = round(1.2 * rt60_s * RATE_HZ)
-    h = np.random.default_rng(seed).standard_normal(samples) * 10.0 ** (-3.0 * np.arange(samples) / RATE_HZ / rt60_s)
-    h /= np.sqrt(np.sum(h**2))
-    h[0] = 1.0
-    return h
-
 
 # ---- kept scores ----
 
@@ -108,88 +86,6 @@ def test_an_undefined_score_stays_undefined_when_kept(tmp_path: Path) -> None:
     assert plain({"a": [np.float32("nan"), 1.0], "b": float("inf")}) == {"a": [None, 1.0], "b": None}
 
 
-# ---- SRMR ----
-
-
-def test_gammatone_filters_answer_most_to_their_own_frequency() -> None:
-    centres = srmr.band_centres_hz()
-    assert centres[0] == pytest.approx(125.0)
-    assert (np.diff(centres, 2) > 0.0).all()
-    assert centres[-1] < RATE_HZ / 2
-    for band in (0, 9, 22):
-        tone = np.sin(2.0 * np.pi * centres[band] * np.arange(RATE_HZ // 2) / RATE_HZ)
-        level = srmr.envelopes(tone)[:, RATE_HZ // 4 : RATE_HZ // 4 + 1000].mean(axis=1)
-        assert np.argmax(level) == band
-        assert level[band] == pytest.approx(1.0, abs=0.02)
-
-
-@pytest.mark.parametrize("band", [0, 3, 7])
-def test_modulation_filters_are_band_passes_of_unit_gain(band: int) -> None:
-    from scipy.signal import freqz
-
-    filters, lower_hz = srmr._modulation_filters()
-    centre = srmr.MODULATIONS_HZ[band]
-    _, response = freqz(*filters[band], worN=[lower_hz[band], centre, centre**2 / lower_hz[band]], fs=RATE_HZ)
-    np.testing.assert_allclose(np.abs(response), [np.sqrt(0.5), 1.0, np.sqrt(0.5)], atol=2e-3)
-    assert (centre**2 / lower_hz[band] - lower_hz[band]) * srmr.MODULATION_Q == pytest.approx(centre)
-
-
-def test_srmr_is_of_slow_modulation_whatever_the_level() -> None:
-    slow, fast = (srmr.srmr(speech_like(3.0, syllables_hz=hz)) for hz in (4.0, 64.0))
-    assert slow > 3.0 * fast
-    assert srmr.srmr(1e-3 * speech_like(3.0).astype(np.float64)) == pytest.approx(slow, rel=1e-3)
-    assert np.isnan(srmr.srmr(np.zeros(RATE_HZ)))
-    assert np.isnan(srmr.srmr(np.ones(100)))
-
-
-def test_srmr_falls_with_reverberation() -> None:
-    from scipy.signal import fftconvolve
-
-    dry = speech_like(3.0).astype(np.float64)
-    found = [srmr.srmr(dry)] + [srmr.srmr(fftconvolve(dry, tail(rt60_s))[: dry.size]) for rt60_s in (0.3, 0.8)]
-    assert found[0] > found[1] > found[2]
-
-
-# ---- late reverberation ----
-
-
-@pytest.mark.parametrize("rt60_s", [0.3, 0.8])
-def test_measured_reverberation_time(rt60_s: float) -> None:
-    assert reverb.measured_rt60_s(tail(rt60_s)[1:]) == pytest.approx(rt60_s, rel=0.1)
-
-
-def test_a_room_is_split_50_ms_after_the_direct_path() -> None:
-    pytest.importorskip("pyroomacoustics", reason="pyroomacoustics is not installed (extra: development)")
-    whole, early, distance_m = reverb.responses(reverb.Room(0.3, 1))
-    assert whole.shape == early.shape == (4, whole.shape[1])
-    arrival = 40 + distance_m / 343.0 * RATE_HZ
-    for mic in range(4):
-        late = np.flatnonzero(whole[mic] - early[mic])
-        assert late[0] == pytest.approx(arrival + 0.05 * RATE_HZ, abs=12)
-        np.testing.assert_array_equal(early[mic][: late[0]], whole[mic][: late[0]])
-    assert 0.2 < reverb.measured_rt60_s(whole[0]) < 0.45
-    again = reverb.responses(reverb.Room(0.3, 1))[0]
-    np.testing.assert_array_equal(again, whole)
-
-
-def test_every_room_and_a_part_of_them_in_turn() -> None:
-    assert len(reverb.all_rooms()) == reverb.ROOMS * len(reverb.RT60S_S)
-    assert [room.rt60_s for room in reverb.all_rooms(len(reverb.RT60S_S))] == list(reverb.RT60S_S)
-
-
-def test_gains_that_do_nothing_leave_the_early_to_late_ratio_and_no_state_behind() -> None:
-    early = speech_like(1.5)[:, None]
-    parts = {"early": early, "late": 0.3 * np.roll(early, 1600, axis=0)}
-    before_db = reverb._ratio_db({name: part[:, 0] for name, part in parts.items()})
-    open_mask = ours.make(mask={"kind": "wiener", "floor_db": 0.0}).pipeline
-    for sound, ratio_db in reverb._ours(open_mask, parts).values():
-        assert ratio_db == pytest.approx(before_db, abs=0.05)
-        assert np.corrcoef(sound, (parts["early"] + parts["late"])[:, 0])[0, 1] > 0.999
-    closing = ours.make(mask={"kind": "wiener"}).pipeline
-    first = reverb._ours(closing, parts)["listen"][1]
-    assert reverb._ours(closing, parts)["listen"][1] == first
-
-
 # ---- clean speech, silence ----
 
 
@@ -221,6 +117,14 @@ def test_a_few_scenes_are_of_all_families() -> None:
     assert {spec.family for spec in arrays.square_specs(7)} == {spec.family for spec in specs}
 
 
+def test_the_snr_of_a_scene_is_that_of_all_its_noise() -> None:
+    assert SceneSpec("x", "static", sir_db=0.0, diffuse_db=0.0, sensor_db=None).snr_db == pytest.approx(-3.01, abs=0.01)
+    assert SceneSpec("x", "static", sir_db=5.0, diffuse_db=None, sensor_db=None).snr_db == pytest.approx(5.0)
+    by_name = {spec.name: spec.snr_db for spec in arrays.square_specs()}
+    assert by_name["doa-snr5-0"] == pytest.approx(5.0, abs=0.01)
+    assert by_name["doa-snr0-0"] == pytest.approx(0.0, abs=0.01)
+
+
 # ---- report, the whole ----
 
 
@@ -245,6 +149,18 @@ def test_summary_has_no_mean_of_a_part_of_the_mixtures() -> None:
     assert "wer" not in found["b"]
 
 
+def test_word_errors_stand_beside_their_median_and_who_ran_away() -> None:
+    rows = [
+        {"snr_db": 0.0, "system": "x", "words": 10.0, "word_errors": wrong, "ran_away": wrong > 10.0}
+        for wrong in (1.0, 2.0, 45.0)
+    ]
+    found = report.summarise(rows, "snr_db", ())[-1]
+    assert (found["wer"], found["wer_median"], found["ran_away"], found["words"]) == (1.6, 0.2, 1, 30)
+    table = report.table([found], "snr_db", ())
+    assert "| word errors | median of items | ran away |" in table
+    assert "| all | 3 | x | 1.600 | 0.200 | 1 |" in table
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
     """Evaluation data as small as it can be."""
@@ -259,7 +175,7 @@ def data(tmp_path_factory) -> Path:
     return folder
 
 
-def test_a_whole_run_and_one_that_keeps_a_part_of_it(data: Path, tmp_path: Path, capsys) -> None:
+def test_a_whole_run_and_one_that_keeps_a_part_of_it(data: Path, tmp_path: Path, capsys, monkeypatch) -> None:
     common = ["--data", str(data), "--peers", "--no-words", "--no-dnsmos", "--processes", "1", "--limit", "1"]
     common += ["--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]
     assert main([*common, "--only", "mono", "clean"]) == 0
@@ -282,57 +198,19 @@ def test_a_whole_run_and_one_that_keeps_a_part_of_it(data: Path, tmp_path: Path,
     assert second["clean"] == first["clean"]
     assert second["mono"] == first["mono"]
     assert set(second["stamps"]) == {"mono", "clean"}
+    assert first["stamps"]["mono"] == first["stamps"]["clean"] == second["stamps"]["mono"]
+    assert first["stamps"]["mono"]["digest"] == record.digest()
     assert second["stamps"]["clean"] == first["stamps"]["clean"]
-    # of another floor nothing may stay
+    # of another state of the code nothing may stay, nor of another floor
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(record, "digest", lambda: "0" * 12)
+        assert main([*common, "--only", "mono"]) == 0
+    assert "clean" not in json.loads((tmp_path / "out" / "quality-assistant.json").read_text())
+    assert "another state of edge or of the networks: clean" in capsys.readouterr().err
     assert main([*common, "--only", "mono", "--floor-db", "-12"]) == 0
     third = json.loads((tmp_path / "out" / "quality-assistant.json").read_text())
     assert "clean" not in third
     assert "nothing of it is kept" in capsys.readouterr().err
-
-
-def test_costs_of_everything(monkeypatch) -> None:
-    monkeypatch.setattr(cost, "SILENCE_S", 3.0)
-    monkeypatch.setattr(cost, "STRETCH_S", 1.0)
-    monkeypatch.setattr(cost, "SILENCE_TURNS", 2)
-    tools = Bench(Options(Path(), None, peers=(), count_words=False))
-    sound = speech_like(1.0)
-    one = cost.mono_costs(tools, sound)
-    assert list(one) == [mono.WIENER, mono.INT8, mono.FLOAT]
-    assert {row["latency_ms"] for row in one.values()} == {16.0}
-    square = cost.array_costs(tools, np.repeat(sound[:, None], 4, axis=1))
-    assert list(square) == [arrays.INT8, arrays.FLOAT, arrays.MVDR]
-    silent = cost.silence_costs(tools, sound)
-    assert [(row["microphones"], row["in"]) for row in silent] == [
-        (mics, kind) for mics in (1, 4) for kind in ("digital silence", "dither")
-    ]
-    for row in [*one.values(), *square.values()]:
-        assert 0.0 < row["hop_us_p50"] <= row["hop_us_p99"]
-    for row in silent:
-        assert row["ms_per_s_silence"] > 0.0
-        assert row["worst_stretch_at_s"] in (0.0, 1.0)
-
-
-class Halving(peers.Peer):
-    """Half of what it hears, at once."""
-
-    hop_samples, delay_samples, identity = 160, 0, "halving 1"
-
-    def reset(self) -> None:
-        pass
-
-    def process(self, block: F32) -> F32:
-        return block * np.float32(0.5)
-
-
-def test_chains_cost_the_beam_and_the_network_behind_it() -> None:
-    tools = Bench(Options(Path(), None, count_words=False))
-    tools.peers = {"halving": Halving()}  # type: ignore[misc]
-    found = cost.array_costs(tools, np.repeat(speech_like(1.0)[:, None], 4, axis=1))
-    beam, alone, both = (
-        found[n] for n in (arrays.MVDR, arrays.behind(arrays.MIC, "halving"), arrays.behind(arrays.MVDR, "halving"))
-    )
-    assert both["ms_per_s"] == pytest.approx(beam["ms_per_s"] + alone["ms_per_s"], abs=1e-3)
-    assert both["latency_ms"] == beam["latency_ms"] + 10.0 == 42.0
 
 
 def test_picture_with_costs(tmp_path: Path) -> None:

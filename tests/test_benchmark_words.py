@@ -10,7 +10,9 @@ import pytest
 import soundfile
 
 from benchmarks.quality import words
+from benchmarks.quality.cache import ScoreCache
 from benchmarks.quality.corpus import mixtures, transcripts
+from benchmarks.quality.scores import Scorer
 
 
 @pytest.mark.parametrize(
@@ -65,11 +67,66 @@ def test_mixtures_know_what_is_said(tmp_path: Path) -> None:
     assert found == {"one": "THE WORDS OF ONE", "two": None}
 
 
-def test_recogniser_hears_nothing_in_silence_and_the_same_twice() -> None:
+@pytest.mark.parametrize(
+    ("said", "once"),
+    [
+        ("no no no", "no no no"),
+        ("no no no no", "no"),
+        ("he said the end the end the end the end the", "he said the end the"),
+        ("a b a b a b a b a b a b c d", "a b c d"),
+        ("one two three four five six", "one two three four five six"),
+        ("x x x x y y y y", "x y"),
+        ("", ""),
+    ],
+)
+def test_what_is_said_over_and_over_counts_once(said: str, once: str) -> None:
+    assert words.without_repeats(said.split()) == once.split()
+
+
+def test_a_transcript_may_be_as_long_as_people_speak() -> None:
+    assert words.most_tokens(7 * 16000) == 42
+    assert words.most_tokens(0) == words.FEWEST_TOKENS
+
+
+class Ears:
+    """Hears what it is told to."""
+
+    def __init__(self, said: str, ran_away: bool) -> None:
+        self.found, self.calls = words.Transcript(said.split(), ran_away), 0
+
+    def transcript(self, audio: np.ndarray) -> words.Transcript:
+        self.calls += 1
+        return self.found
+
+
+def test_kept_transcripts_know_whether_they_ran_away(tmp_path: Path) -> None:
+    sound = np.ones(16000, np.float32)
+
+    def scorer(ears: Ears) -> Scorer:
+        made = Scorer(ScoreCache(tmp_path), count_words=False)
+        made._hears, made._ears = "ears", ears  # type: ignore[assignment]
+        return made
+
+    first = Ears("so much of it is said", True)
+    for _ in range(2):
+        row = scorer(first).output(sound, sound, ["so", "much", "is", "said"], wanted=())
+        assert row == {"words": 4.0, "word_errors": 2.0, "ran_away": True}
+        assert scorer(first).heard(sound) == []  # nothing to count errors against
+    assert first.calls == 1
+    assert scorer(Ears("that is what he said", False)).heard(2 * sound) == ["that", "is", "what", "he", "said"]
+    assert scorer(Ears("oh yes", False)).heard(3 * sound) == []  # too short to be worth it
+
+
+def test_recogniser_hears_nothing_in_silence_and_the_same_twice(monkeypatch) -> None:
     try:
         ears = words.Recogniser()
     except ImportError:
         pytest.skip("no recogniser is installed (benchmarks/quality/words.txt)")
-    assert len(ears.words(np.zeros(16000, np.float32))) <= 2
+    assert len(ears.transcript(np.zeros(16000, np.float32)).words) <= 2
     noise = 0.1 * np.random.default_rng(0).standard_normal(32000).astype(np.float32)
-    assert ears.words(noise) == ears.words(noise)
+    assert ears.transcript(noise) == ears.transcript(noise)
+    # not a letter more than somebody could say in two seconds
+    monkeypatch.setattr(words, "TOKENS_PER_S", 0.5)
+    monkeypatch.setattr(words, "FEWEST_TOKENS", 2)
+    heard = ears.transcript(noise)
+    assert len(heard.words) <= 2

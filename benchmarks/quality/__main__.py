@@ -6,7 +6,8 @@
     python -m benchmarks.quality --only mono array --limit 12 --scenes 6 --out /tmp/look
 
 Parts: mono (mixtures on one microphone), array (scenes on a square of four), reverb (late reverberation), clean (clean
-speech and silence), cost. Scores are kept in --cache by content, so peers are computed once.
+speech and silence), cost. Scores are kept in --cache by content, so peers are computed once. Of the last run's results
+only those of the very same code and networks stay.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ import numpy as np
 
 from benchmarks.array.scenes import make_scene
 from benchmarks.mixtures import add_data_argument, skip_without
-from benchmarks.quality import arrays, clean, cost, mono, musts, peers, picture, report, reverb
+from benchmarks.quality import arrays, clean, cost, mono, must, musts, peers, picture, report, reverb, silence_cost
 from benchmarks.quality.bench import Bench, Options, bench, in_processes
 from benchmarks.quality.cache import default_cache
 from benchmarks.quality.corpus import RATE_HZ, mixtures
 from benchmarks.quality.document import PARTS, compact, known, ordered, plain
 from benchmarks.quality.scores import QUALITY, SLOW
-from benchmarks.record import RESULTS, stamp
+from benchmarks.record import RESULTS, stamp, still
 from edge.config.schema import MaskConfig
 
 ROOMS = ("array", "reverb")
@@ -53,11 +54,13 @@ def costs(tools: Bench) -> dict[str, Any]:
         if sum(audio.size for audio in heard) >= COST_S * RATE_HZ:
             break
     sound = np.concatenate(heard)
-    found = {"mono": cost.mono_costs(tools, sound), "silence": cost.silence_costs(tools, sound)}
+    found: dict[str, Any] = {"mono": cost.mono_costs(tools, sound)}
+    expected_ms_per_s = {1: found["mono"][mono.INT8]["ms_per_s"]}
     if rooms_can_be_made():
         scenes = [make_scene(spec, tools.options.data).mix for spec in arrays.square_specs(COST_SCENES)]
         found["array"] = cost.array_costs(tools, np.concatenate(scenes))
-    return found
+        expected_ms_per_s[4] = found["array"][arrays.INT8]["ms_per_s"]
+    return found | {"silence": silence_cost.silence_costs(tools, sound, expected_ms_per_s)}
 
 
 def run(part: str, options: Options, limit: int | None, scenes: int | None, processes: int) -> dict[str, Any]:
@@ -81,8 +84,8 @@ def write(document: dict[str, Any], folder: Path) -> str:
     """JSON, page and picture; the page is returned."""
     name = f"quality-{document['options']['profile']}"
     found = musts.check(document)
-    document |= {"summary": report.summaries(document), "musts": musts.as_json(found)}
-    text = report.markdown(document, musts.as_text(found))
+    document |= {"summary": report.summaries(document), "musts": must.as_json(found)}
+    text = report.markdown(document, must.as_text(found))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.json").write_text(compact(plain(ordered(document))) + "\n", "utf-8")
     (folder / f"{name}.md").write_text(text, "utf-8")
@@ -144,11 +147,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = {"profile": a.profile, "floor_db": a.floor_db, "limit": a.limit, "scenes": a.scenes}
     same = {"networks": tools.networks(), "options": chosen}
     document: dict[str, Any] = {**same, "stamps": {}}
-    document |= known(a.out / f"quality-{a.profile}.json", same, wanted)
-    versions = {name: peer.identity for name, peer in tools.peers.items()}
+    begun = stamp()
+    document |= known(a.out / f"quality-{a.profile}.json", same, begun, wanted)
+    versions = {"peers": {name: peer.identity for name, peer in tools.peers.items()}}
     for part in [p for p in PARTS if p in wanted]:
-        document["stamps"][part] = stamp() | {"peers": versions}
         document |= plain(run(part, options, a.limit, a.scenes, a.processes))
+        document["stamps"][part] = still(begun) | versions
         write(document, a.out)
     print(write(document, a.out))
     return 0

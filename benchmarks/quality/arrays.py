@@ -62,5 +62,5 @@ def score(options: Options, spec: SceneSpec, scenes: Path | None = None) -> list
                 scores[behind(first, name)] = tools.scorer.made(
                     early, given[first], peer.identity, make, said, wanted, options.quick_peers
                 )
-    about = {"scene": scene.name, "family": spec.family}
+    about = {"scene": scene.name, "family": spec.family, "sir_db": spec.sir_db, "snr_db": round(spec.snr_db, 2)}
     return [{**about, "system": name, **found} for name, found in scores.items()]

@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.record import machine
-
 PARTS = ("mono", "array", "reverb", "clean", "cost")
 KEYS = {"clean": ("clean", "silence")}
 """where a part's results stand in the JSON, if not under its own name"""
@@ -45,10 +43,11 @@ def compact(value: Any, indent: str = "") -> str:
     return json.dumps(value)
 
 
-def known(path: Path, same: dict[str, Any], wanted: Sequence[str]) -> dict[str, Any]:
-    """Results of the last run that go with this one: of the same networks and options, and not of parts run again.
+def known(path: Path, same: dict[str, Any], stamp: dict[str, Any], wanted: Sequence[str]) -> dict[str, Any]:
+    """Results of the last run that go with this one, each with the stamp of where it comes from: of the same networks
+    and options and of the same state of the project (`stamp`: that of this run), and not of parts run again.
 
-    Each with the stamp of where it comes from; a cost of another machine, or of other packages on it, is not kept.
+    A cost of another machine, or of other packages on it, is not kept either.
     """
     try:
         last = json.loads(path.read_text("utf-8"))
@@ -57,10 +56,13 @@ def known(path: Path, same: dict[str, Any], wanted: Sequence[str]) -> dict[str, 
     if any(last.get(key) != value for key, value in same.items()):
         print(f"{path} is of other networks or options: nothing of it is kept", file=sys.stderr)
         return {}
-    # until parts had stamps, one machine was told for all
-    stamps = {part: {"machine": last.get("machine")} for part in PARTS} | last.get("stamps", {})
+    stamps = last.get("stamps", {})
     parts = [part for part in PARTS if part not in wanted and KEYS.get(part, (part,))[0] in last]
-    if "cost" in parts and stamps["cost"]["machine"] != machine():
+    older = [part for part in parts if stamps.get(part, {}).get("digest") != stamp["digest"]]
+    if older:
+        print(f"{path} has parts of another state of edge or of the networks: {', '.join(older)}", file=sys.stderr)
+        parts = [part for part in parts if part not in older]
+    if "cost" in parts and stamps["cost"]["machine"] != stamp["machine"]:
         print(f"{path} has costs of another machine or of other packages: not kept", file=sys.stderr)
         parts.remove("cost")
     kept = {key: last[key] for part in parts for key in KEYS.get(part, (part,)) if key in last}

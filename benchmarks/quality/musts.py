@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from benchmarks.array.musts import STATIC
-from benchmarks.quality import arrays, mono, reverb
-
-Row = dict[str, Any]
+from benchmarks.quality import arrays, mono, reverb, silence_cost, timing
+from benchmarks.quality.must import Judge, Must, Row, above, at_most, below, line, mean, pair
+from benchmarks.quality.word_musts import of_words
 
 BELOW = ("rnnoise", "nsnet2", "dtln")
 """peers that ours has to pass; the next is aimed at"""
@@ -29,68 +26,27 @@ SAME_COST = 1.05
 """silence may cost that much of speech: what two timings of the same thing differ by"""
 MEASURES = ("pesq_wb", "estoi")
 TITLES = {"pesq_wb": "PESQ-WB", "estoi": "ESTOI"}
-
-
-@dataclass(frozen=True)
-class Must:
-    """One line. reached None: not measured. binding False: shown beside the musts."""
-
-    what: str
-    reached: bool | None
-    ours: float | None = None
-    needed: float | None = None
-    note: str = ""
-    binding: bool = True
-
-
-def mean(rows: Iterable[Row], name: str) -> float | None:
-    """Of the defined values; None without any."""
-    values = [row[name] for row in rows if row.get(name) is not None and np.isfinite(row[name])]
-    return float(np.mean(values)) if values else None
-
-
-def word_error_rate(rows: Iterable[Row]) -> float | None:
-    """Errors per spoken word over all rows."""
-    rows = list(rows)
-    spoken = sum(row.get("words") or 0.0 for row in rows)
-    return sum(row.get("word_errors") or 0.0 for row in rows) / spoken if spoken else None
-
-
-def _line(
-    what: str, ours: float | None, needed: float | None, good: Callable[[float, float], bool], **more: Any
-) -> Must:
-    reached = None if ours is None or needed is None else bool(good(ours, needed))
-    return Must(what, reached, ours, needed, **more)
-
-
-def _above(a: float, b: float) -> bool:
-    return a > b
-
-
-def _at_least(a: float, b: float) -> bool:
-    return a >= b
-
-
-def _at_most(a: float, b: float) -> bool:
-    return a <= b
-
-
-def _below(a: float, b: float) -> bool:
-    return a < b
-
-
-def _pair(rows: Sequence[Row], item: Sequence[str], ours: str, other: str, name: str) -> tuple[Any, Any]:
-    """Means of both over the items (mixtures, scenes) in which both are defined."""
-    found: dict[tuple[Any, ...], dict[str, float]] = {}
-    for row in rows:
-        if row["system"] in (ours, other) and row.get(name) is not None and np.isfinite(row[name]):
-            found.setdefault(tuple(row[key] for key in item), {})[row["system"]] = row[name]
-    both = [(f[ours], f[other]) for f in found.values() if len(f) == 2]
-    return tuple(np.mean(both, axis=0).tolist()) if both else (None, None)
-
+OWN_INT8 = f"{CHEAP} is this project's own quantisation of DTLN (per channel, dynamic), since none ships"
 
 _MIXTURE = ("speech", "noise", "snr_db")
 _SCENE = ("scene",)
+
+
+def _ms_per_s(costs: dict[str, Row], name: str) -> float | None:
+    """Of a system; None where it was not timed, or only beside something that disturbed it."""
+    row = costs.get(name, {})
+    return None if row.get("timing") == timing.DISTURBED else row.get("ms_per_s")
+
+
+def _cost(
+    what: str, costs: dict[str, Row], mine: str, other: str, good: Judge, note: str = "", share: float = 1.0
+) -> Must:
+    """Processing time per second of one system against a share of another's."""
+    spent, theirs = (_ms_per_s(costs, name) for name in (mine, other))
+    disturbed = [name for name in (mine, other) if costs.get(name, {}).get("timing") == timing.DISTURBED]
+    notes = [note] if note else []
+    notes += [f"timing of {' and '.join(disturbed)} was disturbed"] if disturbed else []
+    return line(what, spent, None if theirs is None else share * theirs, good, note="; ".join(notes))
 
 
 def of_mono(rows: Sequence[Row], costs: dict[str, Row]) -> list[Must]:
@@ -98,25 +54,23 @@ def of_mono(rows: Sequence[Row], costs: dict[str, Row]) -> list[Must]:
     out = []
     for name in MEASURES:
         for peer in (*BELOW, AIM):
-            ours, theirs = _pair(rows, _MIXTURE, mono.INT8, peer, name)
-            out.append(_line(f"mono {TITLES[name]}, above {peer}", ours, theirs, _above, binding=peer != AIM))
-        ours, noisy = _pair(rows, _MIXTURE, mono.INT8, mono.NOISY, name)
+            ours, theirs = pair(rows, _MIXTURE, mono.INT8, peer, name)
+            out.append(line(f"mono {TITLES[name]}, above {peer}", ours, theirs, above, binding=peer != AIM))
+        ours, noisy = pair(rows, _MIXTURE, mono.INT8, mono.NOISY, name)
         gain = None if ours is None else ours - noisy
-        out.append(_line(f"mono {TITLES[name]} gain over noisy, above GTCRN's", gain, GTCRN_GAIN[name], _above))
-        dtln, below = _pair(rows, _MIXTURE, "dtln", mono.NOISY, name)
-        scaled = None if dtln is None else GTCRN_SHARE[name] * (dtln - below)
+        out.append(line(f"mono {TITLES[name]} gain over noisy, above GTCRN's", gain, GTCRN_GAIN[name], above))
+        dtln, before = pair(rows, _MIXTURE, "dtln", mono.NOISY, name)
+        scaled = None if dtln is None else GTCRN_SHARE[name] * (dtln - before)
         what = f"mono {TITLES[name]} gain over noisy, above DTLN's times GTCRN's share of it elsewhere"
-        out.append(_line(what, gain, scaled, _above, binding=False))
-    mine = costs.get(mono.INT8, {})
-    theirs = costs.get(CHEAP, {})
-    out.append(_line(f"mono ms per second, not above {CHEAP}", mine.get("ms_per_s"), theirs.get("ms_per_s"), _at_most))
-    rival = costs.get(AIM, {}).get("ms_per_s")
-    note = "about a seventh of it was asked for"
+        out.append(line(what, gain, scaled, above, binding=False))
+    out.append(_cost(f"mono ms per second, not above {CHEAP}", costs, mono.INT8, CHEAP, at_most, OWN_INT8))
+    mine, rival = (_ms_per_s(costs, name) for name in (mono.INT8, AIM))
     if mine and rival:
-        share = mine["ms_per_s"] / rival
-        out.append(Must(f"mono share of the cost of {AIM}", share < 1 / 6, share, 1 / 7, note, binding=False))
+        note = "about a seventh of it was asked for"
+        out.append(line(f"mono share of the cost of {AIM}", mine / rival, 1 / 6, below, note=note, binding=False))
     least = min((costs[p]["latency_ms"] for p in (*BELOW, CHEAP, AIM) if p in costs), default=None)
-    out.append(_line("mono latency in ms, below every peer's", mine.get("latency_ms"), least, _below))
+    latency_ms = costs.get(mono.INT8, {}).get("latency_ms")
+    out.append(line("mono latency in ms, below every peer's", latency_ms, least, below))
     return out
 
 
@@ -126,65 +80,48 @@ def of_array(rows: Sequence[Row], costs: dict[str, Row]) -> list[Must]:
     still = [row for row in rows if row["family"] in STATIC]
     for chosen, where, binding in ((still, "nothing moves or is broken", True), (rows, "all scenes", False)):
         for name in MEASURES:
-            ours, theirs = _pair(chosen, _SCENE, arrays.INT8, RIVAL, name)
+            ours, theirs = pair(chosen, _SCENE, arrays.INT8, RIVAL, name)
             scenes = len({row["scene"] for row in chosen})
             what = f"array told nothing, {TITLES[name]}, above {RIVAL}"
-            out.append(_line(what, ours, theirs, _above, note=f"{scenes} scenes, {where}", binding=binding))
-    mine, rival = (costs.get(name, {}).get("ms_per_s") for name in (arrays.INT8, RIVAL))
-    half = None if rival is None else 0.5 * rival
-    out.append(_line(f"array ms per second, below half of {RIVAL}", mine, half, _below))
+            out.append(line(what, ours, theirs, above, note=f"{scenes} scenes, {where}", binding=binding))
+    out.append(_cost(f"array ms per second, below half of {RIVAL}", costs, arrays.INT8, RIVAL, below, share=0.5))
     return out
 
 
 def of_int8(rows: Sequence[Row], item: Sequence[str], what: str) -> list[Must]:
     out = []
     for name, allowed in INT8_LOSS.items():
-        small, large = _pair(rows, item, mono.INT8, mono.FLOAT, name)
+        small, large = pair(rows, item, mono.INT8, mono.FLOAT, name)
         loss = None if small is None else large - small
-        out.append(_line(f"{what}: {TITLES[name]} lost by int8", loss, allowed, _at_most))
+        out.append(line(f"{what}: {TITLES[name]} lost by int8", loss, allowed, at_most))
     return out
 
 
 def of_files(networks: dict[str, Any]) -> list[Must]:
     files = {f["file"]: f["bytes"] for network in networks.values() for f in network.get("files", {}).values()}
-    return [_line(f"bytes of {name}", float(size), float(LARGEST_BYTES), _below) for name, size in files.items()]
+    return [line(f"bytes of {name}", float(size), float(LARGEST_BYTES), below) for name, size in files.items()]
 
 
 def of_reverb(rows: Sequence[Row]) -> list[Must]:
     """Early-to-late energy up at every RT60, without noise (with it, shown). It is exact, so where it is known SRMR,
-    which only estimates it, is shown beside it.
+    which only estimates it, is shown beside it; and ESTOI against the early part, which says what that costs.
     """
     out = []
     for noise in ("none", "20 dB"):
         for rt60_s in sorted({row["rt60_s"] for row in rows}):
+            there = [r for r in rows if r["rt60_s"] == rt60_s and r["noise"] == noise]
             for system in (reverb.ONE, reverb.SQUARE):
-                there = [r for r in rows if r["rt60_s"] == rt60_s and r["noise"] == noise]
-                gain_db = mean([r for r in there if r["system"] == system], "gain_db")
-                after, before = (mean([r for r in there if r["system"] == s], "srmr") for s in (system, reverb.MIC))
+                made = [r for r in there if r["system"] == system]
+                before = [r for r in there if r["system"] == reverb.MIC]
                 what = f"late reverberation, RT60 {rt60_s:g} s, noise {noise}, {system}"
-                binding = noise == "none"
-                if gain_db is not None or after is None:
-                    out.append(_line(f"{what}: early-to-late gain in dB", gain_db, 0.0, _above, binding=binding))
-                if after is not None:
-                    binding = binding and gain_db is None
-                    out.append(_line(f"{what}: SRMR, above {reverb.MIC}", after, before, _above, binding=binding))
-    return out
-
-
-def of_words(rows: Sequence[Row], what: str, before: str) -> list[Must]:
-    """asr no worse than the microphone at any SNR; listen beside it."""
-    out = []
-    for snr_db in sorted({row.get("snr_db") for row in rows}, key=lambda v: (v is None, v)):
-        there = [row for row in rows if row.get("snr_db") == snr_db]
-        rates = {s: word_error_rate(r for r in there if r["system"] == s) for s in (before, mono.ASR, mono.INT8)}
-        where = what if snr_db is None else f"{what} at {snr_db:g} dB"
-        spoken = sum(row.get("words") or 0 for row in there if row["system"] == before)
-        for system, name in ((mono.ASR, "asr"), (mono.INT8, "listen")):
-            line = f"word error rate of {name}, {where}, not above {before}"
-            mine = [row for row in there if row["system"] == system]
-            alike = bool(mine) and all(row.get("same_as_noisy") for row in mine)
-            note = f"{spoken:.0f} words" + (f"; the same sound as {before} to 24 bits" if alike else "")
-            out.append(_line(line, rates[system], rates[before], _at_most, note=note, binding=name == "asr"))
+                binding, gain_db = noise == "none", mean(made, "gain_db")
+                if gain_db is not None or mean(made, "srmr") is None:
+                    out.append(line(f"{what}: early-to-late gain in dB", gain_db, 0.0, above, binding=binding))
+                for name, title in (("srmr", "SRMR"), ("estoi", "ESTOI against the early part")):
+                    if (after := mean(made, name)) is not None:
+                        decides = binding and gain_db is None and name == "srmr"
+                        line_of = f"{what}: {title}, above {reverb.MIC}"
+                        out.append(line(line_of, after, mean(before, name), above, binding=decides))
     return out
 
 
@@ -194,7 +131,7 @@ def of_clean(rows: Sequence[Row]) -> list[Must]:
         there = [r for r in rows if r["wanted_dbfs"] == level and r["system"] == mono.INT8]
         least = min((r["pesq_wb"] for r in there if r["pesq_wb"] is not None), default=float("nan"))
         what = f"clean speech in at {level:g} dBFS: PESQ-WB out"
-        out.append(_line(what, mean(there, "pesq_wb"), CLEAN_PESQ, _above, note=f"least {least:.2f}"))
+        out.append(line(what, mean(there, "pesq_wb"), CLEAN_PESQ, above, note=f"least {least:.2f}"))
     return out
 
 
@@ -208,12 +145,15 @@ def of_silence(levels: Sequence[Row], costs: Sequence[Row]) -> list[Must]:
             made = -999.0 if loudest["out_dbfs"] is None else loudest["out_dbfs"]
             allowed = max(given + 0.1, -120.0)
             note = f"{loudest['output']} after {loudest['after']}; -999 is digital silence, -120 counts as it"
-            out.append(_line(f"{kind} in, {mics} microphones: dBFS out", made, allowed, _at_most, note=note))
+            out.append(line(f"{kind} in, {mics} microphones: dBFS out", made, allowed, at_most, note=note))
     for row in costs:
-        what = f"{row['in']}, {row['microphones']} microphones: ms per second, not above speech"
-        spent, worst = row["ms_per_s_speech"], row["ms_per_s_worst_stretch"]
-        note = f"worst 10 s of silence against {SAME_COST:g} x speech"
-        out.append(_line(what, worst, SAME_COST * spent, _at_most, note=note))
+        what = (
+            f"{row['in']}, {row['microphones']} microphones: cost of its worst {silence_cost.STRETCH_S:g} s over speech"
+        )
+        disturbed = row["timing"] == timing.DISTURBED
+        times = None if disturbed else row["worst_stretch_over_speech"]
+        note = "timing was disturbed" if disturbed else f"{row['ms_per_s_speech']:.2f} ms per second of speech"
+        out.append(line(what, times, SAME_COST, at_most, note=note))
     return out
 
 
@@ -231,28 +171,3 @@ def check(document: dict[str, Any]) -> list[Must]:
     found += of_reverb(document.get("reverb") or [])
     found += of_clean(document.get("clean") or [])
     return found + of_silence(document.get("silence") or [], costs.get("silence", []))
-
-
-def as_json(musts: Sequence[Must]) -> list[Row]:
-    return [asdict(must) for must in musts]
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.0f}" if abs(value) >= 1e4 else f"{value:.3f}"
-
-
-def as_text(musts: Sequence[Must]) -> str:
-    """Tables: the musts, then what is only shown."""
-    parts = []
-    for binding, title in ((True, "Musts"), (False, "Beside them")):
-        lines = [m for m in musts if m.binding is binding]
-        if not lines:
-            continue
-        met = sum(m.reached is True for m in lines)
-        missed = sum(m.reached is False for m in lines)
-        parts += ["", f"{title}: {met} met, {missed} missed, {len(lines) - met - missed} not measured", ""]
-        parts += ["| | what | ours | needed | note |", "|---|---|---|---|---|"]
-        for m in lines:
-            verdict = {None: "not measured", True: "met", False: "MISSED"}[m.reached]
-            parts.append(f"| {verdict} | {m.what} | {_number(m.ours)} | {_number(m.needed)} | {m.note} |")
-    return "\n".join(parts) + "\n"

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.quality.musts import mean, word_error_rate
+from benchmarks.quality.must import mean
 from benchmarks.quality.scores import NAMES
+from benchmarks.quality.word_musts import median_rate, ran_away, word_error_rate
+from benchmarks.record import provenance
 
 Row = dict[str, Any]
 
 REVERB_NAMES = ("early_late_db", "gain_db", "srmr", "pesq_wb", "estoi")
 CLEAN_NAMES = ("level_dbfs", "pesq_wb", "estoi", "si_sdr_db")
-FINE = ("stoi", "estoi", "wer")
+WORD_NAMES = ("wer", "wer_median", "ran_away")
+FINE = ("stoi", "estoi", "wer", "wer_median")
+COUNTS = ("ran_away",)
 TITLES = {
     "pesq_wb": "PESQ-WB",
     "stoi": "STOI",
@@ -22,6 +26,8 @@ TITLES = {
     "dnsmos_bak": "DNSMOS bak",
     "dnsmos_ovr": "DNSMOS ovr",
     "wer": "word errors",
+    "wer_median": "median of items",
+    "ran_away": "ran away",
     "early_late_db": "early/late dB",
     "gain_db": "gain dB",
     "srmr": "SRMR",
@@ -58,19 +64,23 @@ def summarise(rows: Sequence[Row], by: str, names: Sequence[str], everything: bo
                     entry[f"{name}_missing"] = missing
             spoken = sum(r.get("words") or 0 for r in members)
             if spoken == most[group] and (rate := word_error_rate(members)) is not None:
-                entry |= {"wer": round(rate, 4), "words": int(spoken)}
+                entry |= {"wer": round(rate, 4), "words": int(spoken), "ran_away": ran_away(members)}
+                entry["wer_median"] = round(median_rate(members) or 0.0, 4)
             out.append(entry)
     return out
 
 
 def table(summary: Sequence[Row], by: str, names: Sequence[str]) -> str:
-    """One line per group and system; word errors where there are any."""
-    columns = [*names, *(["wer"] if any("wer" in row for row in summary) else [])]
+    """One line per group and system; where words were counted also their errors per word, the median of that over the
+    items, and in how many the recogniser ran away.
+    """
+    columns = [*names, *(WORD_NAMES if any("wer" in row for row in summary) else ())]
     lines = [f"| {by} | items | system | " + " | ".join(TITLES[c] for c in columns) + " |"]
     lines.append("|---|---|---|" + "---|" * len(columns))
     last: Any = None
     for row in summary:
-        cells = ["-" if row.get(c) is None else f"{row[c]:.{3 if c in FINE else 2}f}" for c in columns]
+        digits = {c: 0 if c in COUNTS else 3 if c in FINE else 2 for c in columns}
+        cells = ["-" if row.get(c) is None else f"{row[c]:.{digits[c]}f}" for c in columns]
         group = f"{row[by]:g}" if isinstance(row[by], int | float) else row[by]
         shown = ("", "") if row[by] == last else (group, row["items"])
         lines.append(f"| {shown[0]} | {shown[1]} | {row['system']} | " + " | ".join(cells) + " |")
@@ -119,16 +129,6 @@ HEADINGS = {
 }
 
 
-def provenance(stamp: Row) -> str:
-    """One sentence: when, of what, where and against what."""
-    machine, peers = stamp.get("machine") or {}, stamp.get("peers") or {}
-    told = [stamp.get("date"), f"commit {stamp['commit']}" if stamp.get("commit") else "commit not known"]
-    told += [f"{machine['processor']}, {machine['cores']} cores"] if "processor" in machine else []
-    told += [f"{name} {machine[name]}" for name in ("python", "numpy", "numba", "onnxruntime") if name in machine]
-    told += [f"peers {'; '.join(dict.fromkeys(peers.values()))}"] if peers else []
-    return f"Measured: {', '.join(part for part in told if part)}."
-
-
 def markdown(document: dict[str, Any], musts: str) -> str:
     """The whole page. Where the parts come from is told once, or under each heading where they differ."""
     costs, stamps = document.get("cost") or {}, document.get("stamps") or {}
@@ -148,7 +148,7 @@ def markdown(document: dict[str, Any], musts: str) -> str:
     by = {"mono": "snr_db", "array": "family", "clean": "wanted_dbfs"}
     for name, summary in document["summary"].items():
         group = by.get(name, "rt60_s")
-        names = [key for key in TITLES if key != "wer" and any(key in row for row in summary)]
+        names = [key for key in TITLES if key not in WORD_NAMES and any(key in row for row in summary)]
         parts += ["", f"## {HEADINGS[name]}", *under(name.split(",")[0]), "", table(summary, group, names)]
         if name in costs:
             parts += ["", "Cost on one core:", *under("cost"), "", _costs(costs[name])]

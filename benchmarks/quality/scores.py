@@ -6,6 +6,7 @@ import importlib.metadata
 import math
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,9 @@ class Scorer:
                 print("words are not counted: no recogniser (see benchmarks/quality/words.txt)", file=sys.stderr)
 
     def output(self, reference: F32, estimate: F32, said: Sequence[str] = (), wanted: Sequence[str] = QUALITY) -> Score:
-        """Metrics `wanted` of an output that is there; word errors and words where `said` names any."""
+        """Metrics `wanted` of an output that is there. Where `said` names words: how many, errors in them, and whether
+        the recogniser ran away.
+        """
         key = digest("output", reference.astype(np.float32), estimate.astype(np.float32))
         return self._score(key, reference, lambda: estimate, said, wanted)
 
@@ -96,8 +99,11 @@ class Scorer:
         return self._score(key, reference, lambda: make(given)[given.size - reference.size :], said, wanted)
 
     def heard(self, audio: F32) -> list[str]:
-        """Words that the recogniser hears in a sound; none without one."""
-        return self._words(digest("output", audio, audio), lambda: audio) if self._hears else []
+        """Words that the recogniser hears in a sound, if they are worth counting errors in; none without one."""
+        if not self._hears:
+            return []
+        found = self._transcript(digest("output", audio, audio), lambda: audio)
+        return [] if found.ran_away else words.countable(" ".join(found.words))
 
     def _kept(self, metric: str) -> str:
         return f"{metric}, {self._version[metric]}"
@@ -106,14 +112,14 @@ class Scorer:
     def _heard_by(self) -> str:
         return f"heard, {self._hears}"
 
-    def _words(self, key: str, sound: Callable[[], F32]) -> list[str]:
+    def _transcript(self, key: str, sound: Callable[[], F32]) -> words.Transcript:
         name = self._heard_by
         known = self._cache.load(key)
         if name not in known:
             self._ears = self._ears or words.Recogniser()
-            known = {name: self._ears.words(sound())}
+            known = {name: asdict(self._ears.transcript(sound()))}
             self._cache.add(key, known)
-        return list(known[name])
+        return words.Transcript(**known[name])
 
     def _score(
         self, key: str, reference: F32, sound: Callable[[], F32], said: Sequence[str], wanted: Sequence[str]
@@ -139,6 +145,7 @@ class Scorer:
                 row.update({k: math.nan if v is None else v for k, v in known[versioned].items()})
         self._cache.add(key, fresh)
         if said and self._hears:
-            wrong = words.word_errors(list(said), self._words(key, estimate))
-            row |= {"word_errors": float(wrong), "words": float(len(said))}
+            found = self._transcript(key, estimate)
+            wrong = words.word_errors(list(said), found.words)
+            row |= {"word_errors": float(wrong), "words": float(len(said)), "ran_away": found.ran_away}
         return row

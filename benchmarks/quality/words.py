@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,11 @@ RATE_HZ = 16000
 FRAMES, HOP, WINDOW, MELS = 3000, 160, 400, 80
 PROMPT = ["<|startoftranscript|>", "<|notimestamps|>"]
 FEWEST_WORDS = 4
-REVISION = "1"
+TOKENS_PER_S, FEWEST_TOKENS = 6.0, 12
+"""of a transcript at most: the evaluation speech has up to 3.7 a second"""
+REPEATS = 4
+"""the same words so often one after the other are the recogniser's, not the talker's"""
+REVISION = "2"
 """of what this file does with the recogniser; kept words of another are not used"""
 
 
@@ -55,6 +61,37 @@ def _byte_of_letter() -> dict[str, int]:
     return {chr(b): b for b in printable} | {chr(256 + n): b for n, b in enumerate(moved)}
 
 
+@dataclass(frozen=True)
+class Transcript:
+    """What the recogniser made of a sound."""
+
+    words: list[str]
+    """lower-case; of words that it said over and over, once"""
+    ran_away: bool
+    """it said words over and over, or more of them than anybody says in that time"""
+
+
+def most_tokens(samples: int) -> int:
+    """Length of the longest transcript that is let through, by the duration of the sound."""
+    return max(FEWEST_TOKENS, round(TOKENS_PER_S * samples / RATE_HZ))
+
+
+def without_repeats(words: Sequence[str]) -> list[str]:
+    """Words, but those that come REPEATS times or more in a row (one by one or several together) only once."""
+    found = list(words)
+    at = 0
+    while at < len(found):
+        for size in range(1, (len(found) - at) // REPEATS + 1):
+            phrase, end = found[at : at + size], at + size
+            while found[end : end + size] == phrase:
+                end += size
+            if end - at >= REPEATS * size:
+                del found[at + size : end]
+                break
+        at += 1
+    return found
+
+
 class Recogniser:
     """Audio to lower-case words. Raises ImportError when its packages are not installed."""
 
@@ -69,14 +106,18 @@ class Recogniser:
         self._storage = ctranslate2.StorageView
         self._bytes = _byte_of_letter()
 
-    def words(self, audio: F32) -> list[str]:
+    def transcript(self, audio: F32) -> Transcript:
         """What is heard in the first 30 s of `audio` float32 (samples,) at 16 kHz; greedy, so always the same."""
         peak = float(np.abs(audio).max(initial=0.0))
         level = audio * np.float32(0.5 / peak) if peak > 0.0 else audio
         features = self._storage.from_array(log_mel(level))
-        tokens = self._model.generate(features, [PROMPT], beam_size=1, max_length=200)[0].sequences[0]
-        letters = "".join(t for t in tokens if not t.startswith("<|"))
-        return spoken_words(bytes(self._bytes[c] for c in letters).decode("utf-8", "replace"))
+        most = most_tokens(min(audio.size, FRAMES * HOP))
+        # max_length is that of two transcripts: ctranslate2 takes half of it
+        made = self._model.generate(features, [PROMPT], beam_size=1, max_length=2 * most)[0].sequences[0]
+        letters = "".join(token for token in made if not token.startswith("<|"))
+        words = spoken_words(bytes(self._bytes[c] for c in letters).decode("utf-8", "replace"))
+        once = without_repeats(words)
+        return Transcript(once, len(once) < len(words) or len(made) >= most)
 
 
 def spoken_words(text: str) -> list[str]:
