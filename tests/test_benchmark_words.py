@@ -113,6 +113,10 @@ def test_kept_transcripts_know_whether_they_ran_away(tmp_path: Path) -> None:
         assert row == {"words": 4.0, "word_errors": 2.0, "ran_away": True}
         assert scorer(first).heard(sound) == []  # nothing to count errors against
     assert first.calls == 1
+    # at most as bad as nothing heard, if it ran away
+    assert scorer(first).output(sound, sound, ["thanks"], wanted=())["word_errors"] == 1.0
+    talking = scorer(Ears("so much of it is said", False)).output(sound, 5 * sound, ["thanks"], wanted=())
+    assert talking["word_errors"] == 6.0
     assert scorer(Ears("that is what he said", False)).heard(2 * sound) == ["that", "is", "what", "he", "said"]
     assert scorer(Ears("oh yes", False)).heard(3 * sound) == []  # too short to be worth it
 

@@ -147,5 +147,7 @@ class Scorer:
         if said and self._hears:
             found = self._transcript(key, estimate)
             wrong = words.word_errors(list(said), found.words)
+            # no worse than nothing heard: what it made up beyond that has nothing to do with the sound
+            wrong = min(wrong, len(said)) if found.ran_away else wrong
             row |= {"word_errors": float(wrong), "words": float(len(said)), "ran_away": found.ran_away}
         return row
