@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,8 @@ import soundfile
 
 pytest.importorskip("pyroomacoustics", reason="pyroomacoustics is not installed (extra: development)")
 
+from benchmarks import record
+from benchmarks.array import __main__ as whole
 from benchmarks.array import metrics, musts, references, report, rooms, systems
 from benchmarks.array.angles import azimuth_error_deg
 from benchmarks.array.candidates import CANDIDATES, oracle_presence
@@ -332,3 +335,23 @@ def test_report_counts_what_is_undefined(tmp_path) -> None:
     assert "| static |" in report.markdown(summary)
     report.draw(tmp_path / "array.png", summary)
     assert (tmp_path / "array.png").stat().st_size > 10_000
+
+
+def test_json_and_page_say_where_they_come_from(tmp_path, monkeypatch) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed (extra: quality)")
+    direction = {"scene": "static-1", "family": "static", "median_deg": 2.0, "known": 1.0}
+    monkeypatch.setattr(whole, "run_scenes", lambda job, specs, processes: [(_rows(0.61), direction)])
+    common = ["--data", str(tmp_path), "--out", str(tmp_path), "--no-cost"]
+    assert whole.main(common) == 0
+    document = json.loads((tmp_path / "array.json").read_text())
+    assert next(iter(document)) == "stamp"
+    assert document["stamp"] == record.stamp()
+    page = (tmp_path / "array.md").read_text()
+    assert page.splitlines()[0] == record.provenance(document["stamp"])
+    assert f"code and networks {record.digest()}" in page
+    assert "| static |" in page
+    # whoever changes the beam while it is measured
+    digests = iter(("before", "after"))
+    monkeypatch.setattr(record, "digest", lambda: next(digests))
+    assert whole.main(common) == 0
+    assert json.loads((tmp_path / "array.json").read_text())["stamp"]["digest"] is None
