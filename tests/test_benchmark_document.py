@@ -41,7 +41,7 @@ def test_parts_of_another_state_of_the_project_do_not_stay(tmp_path: Path, capsy
 
 def test_the_digest_is_of_code_and_networks_and_of_nothing_else(tmp_path: Path) -> None:
     files = ("edge/a.py", "edge/mask/b.py", "models/shipped/x.onnx", "models/shipped/x.json")
-    others = ("docs/a.md", "models/shipped/x.md", "tests/test_a.py", "benchmarks/a.py")
+    others = ("README.md", "models/shipped/x.md", "tests/test_a.py", "benchmarks/a.py")
     for name in (*files, *others):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("1")
