@@ -39,7 +39,7 @@ def test_a_median_above_the_best_turn_is_a_disturbance_of_hops_or_of_turns() -> 
     assert timing.summary([quiet, quiet, slow], 8.0, 16.0)["timing"] == timing.QUIET
     assert timing.summary([quiet, slow, slow], 8.0, 16.0)["disturbance"] == pytest.approx(1.667)
     # nobody is ever alone, and in every turn some hops wait for others
-    interrupted = np.concatenate([np.full(198, 60.0), np.full(2, 30_000.0)])
+    interrupted = np.concatenate([np.full(192, 60.0), np.full(8, 30_000.0)])
     assert timing.summary([interrupted] * 5, 8.0, 16.0)["timing"] == timing.DISTURBED
     # a network that runs in every fourth hop: the usual hop is cheap, the usual turn tells
     seldom = np.array([20.0, 20.0, 20.0, 180.0] * 25)

@@ -62,13 +62,13 @@ def calmness(disturbance: float) -> Row:
 def summary(turns: list[F64], hop_ms: float, latency_ms: float) -> Row:
     """Of microseconds per hop in several turns: median and 99th percentile of a hop, processing ms per second of audio
     by the mean of the best turn, that as a share of real time, and how far something else was running: by how much the
-    median (of hops or of turns) is above that mean, or the mean above that of the turn's hops without the longest 1 %.
+    median (of hops or of turns) is above that mean, or the mean above that of the turn's hops without the longest 5 %.
     """
     p50, p99 = np.percentile(np.concatenate(turns), [50.0, 99.0])
     means_us = [float(turn.mean()) for turn in turns]
     best_us = min(means_us)
     best = turns[means_us.index(best_us)]
-    usual_us = float(best[best <= np.percentile(best, 99.0)].mean())
+    usual_us = float(best[best <= np.percentile(best, 95.0)].mean())
     return {
         "latency_ms": round(latency_ms, 1),
         "hop_ms": round(hop_ms, 3),
