@@ -10,6 +10,25 @@ from edge.mask.base import MaskEstimator
 F32 = NDArray[np.float32]
 
 
+class StrictPresence:
+    """A network's presence as a beam takes it: to the power of 1.5.
+
+    Gains of amplitude rather let noise pass than lose speech, but what a beam learns and looks for goes by power. The
+    power is by measurement, see models/EXPERIMENTS.md. Allocates nothing per call.
+    """
+
+    def __init__(self, bins: int) -> None:
+        # scratch
+        self._root: F32 = np.zeros(bins, np.float32)
+        # result
+        self._presence: F32 = np.zeros(bins, np.float32)
+
+    def of(self, presence: F32) -> F32:
+        """presence (bins,) in [0, 1] -> (bins,), overwritten by the next call."""
+        np.sqrt(presence, out=self._root)
+        return np.multiply(presence, self._root, out=self._presence)
+
+
 class Listener:
     """Speech presence at a single microphone.
 
@@ -33,12 +52,11 @@ class Listener:
         # scratch
         self._spectrum: NDArray[np.complex64] = np.zeros(bins, np.complex64)
         self._gain: F32 = np.zeros(bins, np.float32)
-        self._own: F32 = np.zeros(bins, np.float32)
         self._either: F32 = np.zeros(bins, np.float32)
-        self._root: F32 = np.zeros(bins, np.float32)
+        self._strict_own, self._strict_either = StrictPresence(bins), StrictPresence(bins)
 
     def hear(self, x_re: F32, x_im: F32) -> F32:
-        """Presence (bins,) in this very frame of the microphone, given as two parts (bins,)."""
+        """Strict presence (bins,) in this very frame of the microphone, given as two parts (bins,)."""
         self._spectrum.real[:] = x_re
         self._spectrum.imag[:] = x_im
         self.estimator.step(self._spectrum, self._gain)
@@ -46,7 +64,7 @@ class Listener:
             # it keeps the presence of the hop before, which would hold for as long as it fails
             self._resets = self.resets
             self.own.presence.fill(0.0)
-        return self._strict(self.estimator.presence, self._own)
+        return self._strict_own.of(self.estimator.presence)
 
     @property
     def resets(self) -> int:
@@ -54,16 +72,8 @@ class Listener:
         return int(getattr(self.own, "resets", 0))
 
     def either(self, presence: F32) -> F32:
-        """Presence (bins,) where this one hears speech or the estimator behind the beam does, which says `presence`."""
-        np.maximum(self.estimator.presence, presence, out=self._either)
-        return self._strict(self._either, self._either)
-
-    def _strict(self, presence: F32, out: F32) -> F32:
-        """To the power of 1.5: gains of amplitude rather let noise pass than lose speech, but what a beam learns and
-        looks for goes by power. By measurement, see models/EXPERIMENTS.md.
-        """
-        np.sqrt(presence, out=self._root)
-        return np.multiply(presence, self._root, out=out)
+        """Strict presence (bins,) where this one hears speech, or the estimator behind the beam, which says `presence`."""
+        return self._strict_either.of(np.maximum(self.estimator.presence, presence, out=self._either))
 
     def reset(self) -> None:
         """Forget what was heard."""

@@ -19,7 +19,7 @@ from edge.errors import ConfigError
 from edge.frontend import FrontEnd
 from edge.geometry import ArrayGeometry, geometry_from_config
 from edge.kernels import gains
-from edge.listener import Listener, make_listener
+from edge.listener import Listener, StrictPresence, make_listener
 from edge.mask.base import MaskEstimator
 from edge.mask.factory import configured_estimator
 from edge.meters import Meters
@@ -79,7 +79,7 @@ class Pipeline:
         self._out: F32 = np.zeros((self.hop_samples, len(self.outputs)), np.float32)
         self._masked: NDArray[np.complex64] = np.zeros(bins, np.complex64)
         self._gain: F32 = np.ones(bins, np.float32)
-
+        self._strict = StrictPresence(bins)
         self.set_gain_floor_db(config.mask.floor_db)
 
     # ---- the signal path ----
@@ -140,8 +140,8 @@ class Pipeline:
         self.spatial.wind.update(front.spectrum_re, front.spectrum_im, front.active)
 
     def _listen(self) -> None:
-        self._heard_presence = self._gate = presence = self.estimator.presence
-        listener, counts = self.listener, self.mask_kind == "network"
+        listener, counts, presence = self.listener, self.mask_kind == "network", self.estimator.presence
+        self._heard_presence = self._gate = self._strict.of(presence) if counts else presence
         if listener is not None and (counts or listener.awaited) and self.spatial.beamformer.kind != "none":
             own = listener.hear(self.front.spectrum_re[self._heard], self.front.spectrum_im[self._heard])
             if counts:

@@ -2,14 +2,16 @@
 
     python -m models.array_scenes --speech DIR --noise DIR --out DIR --items 3000 --processes 2
 
-Shards as models/array_shards.py describes them. Item n is a function of seed, part and n alone, so a run that is
-started again makes what is missing, and one with more --items adds to it.
+Shards as models/array_shards.py describes them. Item n is a function of the options, the part and n alone, so a run
+that is started again makes what is missing, and one with more --items adds to it. scenes.json beside the shards says
+what they were made of; a run with anything else is refused.
 """
 
 from __future__ import annotations
 
 import argparse
 import functools
+import hashlib
 import json
 import math
 import multiprocessing
@@ -20,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.errors import EdgeError
+from edge.errors import EdgeError, UsageError
 from edge.mask.network import NetworkMask, resolve_model
 from models.array_bank import ArrayBank, BankConfig, load_bank
 from models.array_items import FRAMES, PROFILE, SceneMaker, make_item
@@ -88,6 +90,26 @@ def make_shard(job: Job) -> int:
     return job.count
 
 
+def claim(job: Job) -> None:
+    """Write down what the part's shards are made of. Raises UsageError where those there are of something else."""
+    listener = NetworkMask(resolve_model(job.model), PROFILE).manifest
+    facts = {
+        "speech": job.speech.resolve().name,
+        "noise": job.noise.resolve().name,
+        "seed": job.seed,
+        "rooms": job.rooms,
+        "listener": hashlib.sha256(listener.network_file("int8").read_bytes()).hexdigest(),
+    }
+    path = job.out / "scenes.json"
+    parts = json.loads(path.read_text()) if path.exists() else {}
+    known = parts.setdefault(job.part, facts)
+    if found := [
+        f"{key} was {known.get(key)} and is {facts[key]} now" for key in facts if known.get(key) != facts[key]
+    ]:
+        raise UsageError(f"{job.out} holds {job.part} scenes made otherwise: {', '.join(found)}; give another --out")
+    path.write_text(json.dumps(parts, indent=1) + "\n")
+
+
 def make_scenes(jobs: Sequence[Job], processes: int) -> None:
     """Make all shards that are missing, with a line of progress."""
     total, done, began = sum(job.count for job in jobs), 0, time.monotonic()
@@ -129,6 +151,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
             for number in range(math.ceil(args.items / SHARD))
         ]
+        claim(jobs[0])
         load_bank(jobs[0].bank, cache, args.processes)
         make_scenes(jobs, args.processes)
     except EdgeError as error:

@@ -27,9 +27,9 @@ class Envelopes(nn.Module):
         hz = np.linspace(0.0, rate_hz / 2.0, bins)
         centres = LOWEST_HZ * 2.0 ** (np.arange(THIRD_OCTAVES) / 3.0)
         low, high = centres * 2.0 ** (-1.0 / 6.0), centres * 2.0 ** (1.0 / 6.0)
-        self.register_buffer(
-            "bands", torch.from_numpy(((hz[:, None] >= low) & (hz[:, None] < high)).astype(np.float32))
-        )
+        inside = (hz[:, None] >= low) & (hz[:, None] < high)
+        # a short window has no bin in the lowest band, and what is always nothing correlates with nothing
+        self.register_buffer("bands", torch.from_numpy(inside[:, inside.any(0)].astype(np.float32)))
         self.frames = round(SEGMENT_S * rate_hz / frame_hop)
 
     def _segments(self, power: Tensor) -> Tensor:

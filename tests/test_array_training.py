@@ -1,9 +1,12 @@
 """Simulated arrays for training: rooms, their bank, what an item holds, shards."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from edge.config.schema import ArrayConfig, BeamformerConfig, Config
+from edge.errors import UsageError
 from edge.geometry import SPEED_OF_SOUND_M_S, ArrayGeometry
 from edge.mask.network import NetworkMask, resolve_model
 from edge.stft import Stft
@@ -11,6 +14,7 @@ from models import array_bank
 from models.array_bank import BankConfig, load_bank
 from models.array_items import FRAMES, HOP, PROFILE, Heard, Scene, SceneMaker, hear, make_item, spectra
 from models.array_rooms import PLACES, SOURCES, Shoebox, make_room, random_array
+from models.array_scenes import Job, claim
 from models.array_shards import BANDS, BINS, COLUMNS, pack, pooling, read_shards, unpack, write_shard
 from models.data import RATE_HZ, Clip, Corpus
 
@@ -248,3 +252,12 @@ def test_a_shard_gives_back_what_was_packed(tmp_path):
     assert logs.shape == (FRAMES, 2, BANDS)
     batch, _, _ = unpack(np.stack([packed, packed]), np.array([scale, 2 * scale], np.float32).reshape(2, 1, 1))
     np.testing.assert_allclose(batch[1], 2 * batch[0])
+
+
+def test_shards_of_other_options_are_never_mixed(tmp_path):
+    job = Job(tmp_path, tmp_path, tmp_path, tmp_path, "train", 1, 500, "mono-assistant", first=0, count=64)
+    claim(job)
+    claim(dataclasses.replace(job, first=64))
+    claim(dataclasses.replace(job, part="held-out", rooms=48))
+    with pytest.raises(UsageError, match=r"train scenes made otherwise: rooms was 500 and is 400 now; give another"):
+        claim(dataclasses.replace(job, rooms=400))

@@ -109,6 +109,24 @@ def test_the_listener_hears_a_talker_whom_the_beam_shuts_out():
     assert pipeline.spatial.localizer.azimuth_deg is not None
 
 
+@pytest.mark.parametrize("upright", [False, True])
+def test_what_a_beam_learns_by_is_the_power_of_a_networks_gains_not_their_amplitude(upright):
+    """To the power of 1.5, of the larger of both that hear; an array that hears no azimuth has no listener."""
+    positions = ((0.0, 0.0, 0.0), (0.0, 0.0, 0.05), (0.0, 0.0, 0.1), (0.0, 0.0, 0.15)) if upright else POSITIONS
+    pipeline = make_pipeline(positions, "mvdr", "network", steering="track")
+    learnt = []
+    pipeline.beamformer.update = lambda re, im, presence: learnt.append(presence.copy())
+    block, out = MIX[24000 : 24000 + pipeline.hop_samples], np.zeros((pipeline.hop_samples, 2), np.float32)
+    for _ in range(20):
+        behind = pipeline.presence.copy()
+        pipeline.process(np.ascontiguousarray(block, np.float32), out)
+    heard = behind if upright else np.maximum(behind, pipeline.listener.own.presence)
+    assert 0.0 < heard.min() < heard.max() <= 1.0
+    np.testing.assert_allclose(learnt[-1], heard**1.5, rtol=1e-5)
+    if not upright:
+        np.testing.assert_allclose(pipeline._heard_presence, pipeline.listener.own.presence**1.5, rtol=1e-5)
+
+
 def test_a_network_put_in_later_brings_its_listener():
     pipeline = make_pipeline(POSITIONS, "mvdr", "wiener", steering="track")
     assert pipeline.listener is None

@@ -34,5 +34,6 @@ def model_name(estimator: object) -> str:
     """Network and precision that an estimator runs, empty where none does. The name is that of the manifest's file, by
     which the command `model` and mask.model know it.
     """
+    estimator = getattr(estimator, "in_force", estimator)  # once: during a fade another thread may change it
     manifest = getattr(estimator, "manifest", None)
     return f"{manifest.path.stem} {getattr(estimator, 'precision', '')}".strip() if manifest else ""

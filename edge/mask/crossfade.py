@@ -60,8 +60,9 @@ class CrossfadeMask:
 
     @property
     def in_force(self) -> MaskEstimator:
-        """The one of the two that counts for more."""
-        return self.incoming if self.done or self._share[self._hop] > 0.5 else self._outgoing
+        """The one of the two that counts for more. May be asked by any thread: the hop is read once."""
+        hop = self._hop
+        return self.incoming if hop == len(self._share) or self._share[hop] > 0.5 else self._outgoing
 
     @property
     def manifest(self) -> Any:

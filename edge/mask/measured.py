@@ -117,7 +117,15 @@ def write_measured(date: str, timings: list[Timing], picked: list[Picked]) -> Pa
 
 def here() -> dict[str, str]:
     """What a measurement holds for: the processor, and the library that runs the networks."""
-    return {"processor": processor(), "onnxruntime": importlib.metadata.version("onnxruntime")}
+    return {"processor": processor(), "onnxruntime": _runtime_version()}
+
+
+def _runtime_version() -> str:
+    """Version of onnxruntime under whichever name it is installed (a Jetson's has another); it is not imported here."""
+    for name in ("onnxruntime", "onnxruntime-gpu"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            return importlib.metadata.version(name)
+    return "unknown"
 
 
 def _differences(data: Any) -> Iterator[str]:

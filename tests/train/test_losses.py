@@ -89,3 +89,11 @@ def test_loudness_is_lost_to_noise_and_to_muffling_but_not_to_level() -> None:
     assert lost(muffled) > 0.1
     # what was added disturbs more than what was left out
     assert lost(speech + 3.0 * noise) > lost(speech * (noise > 0.7))
+
+
+def test_every_band_of_envelopes_holds_a_bin() -> None:
+    """With the wide bins of a short window none lies in the lowest third octave."""
+    bands = Envelopes(129, 16000, 128).bands
+    assert bands.shape == (129, 14)
+    assert float(bands.sum(0).min()) >= 1.0
+    assert Envelopes(257, 16000, 128).bands.shape == (257, 15)
