@@ -72,7 +72,7 @@ class Listener:
         return int(getattr(self.own, "resets", 0))
 
     def either(self, presence: F32) -> F32:
-        """Strict presence (bins,) where this one hears speech, or the estimator behind the beam, which says `presence`."""
+        """Strict presence (bins,) where this one hears speech, or the one behind the beam, which says `presence`."""
         return self._strict_either.of(np.maximum(self.estimator.presence, presence, out=self._either))
 
     def reset(self) -> None:
