@@ -9,6 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pytest
+
 from edge.resources import data_folder
 
 
@@ -45,3 +48,13 @@ def replace_network(manifest: Path, content: bytes, precision: str = "int8") -> 
 def network_bytes(manifest: Path, precision: str = "int8") -> bytes:
     row = json.loads(manifest.read_text())["files"][precision]
     return (manifest.parent / row["file"]).read_bytes()
+
+
+def spoil_network(manifest: Path) -> None:
+    """A network whose every gain is not a number."""
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load_from_string(network_bytes(manifest))
+    bias = next(each for each in model.graph.initializer if each.name == "head_bias")
+    values = onnx.numpy_helper.to_array(bias)
+    bias.CopyFrom(onnx.numpy_helper.from_array(np.full_like(values, np.nan), "head_bias"))
+    replace_network(manifest, model.SerializeToString())

@@ -172,6 +172,14 @@ def test_every_cue_needs_its_statistics(manifest: Path) -> None:
     assert load_manifest(manifest, PROFILE).cues == ("removed", "disagreement")
 
 
+@pytest.mark.parametrize("files", ["{}", '{"int4": {"file": "small.onnx", "sha256": "0", "bytes": 5}}'])
+def test_networks_are_of_the_precisions_there_are(manifest: Path, files: str) -> None:
+    changed(manifest, files, "files")
+    assert "files should be a table of at least one of int8, float" in sentence(
+        lambda: load_manifest(manifest, PROFILE)
+    )
+
+
 def test_a_network_of_another_size_is_damaged(manifest: Path) -> None:
     (manifest.parent / "small.onnx").write_bytes(b"six by")
     read = load_manifest(manifest, PROFILE)

@@ -47,6 +47,8 @@ def test_refusals_are_told_once_each_and_only_for_networks_and_files(first: Path
         ({"model": ""}, "expected the name of a network"),
         ({"model": "x" * 2000}, "expected the name of a network"),
         ({"model": "a\0b"}, "expected the name of a network"),
+        ({"model": "x" * 1000}, "no network 'xxx"),
+        ({"model": "/tmp/x\n\x1b[31mRED.json"}, "expected the name of a network"),
         ({"model": "second", "kind": "x"}, "unknown argument 'kind'"),
     ],
 )
@@ -70,4 +72,6 @@ def test_commands_take_networks_only_from_folders_of_the_owner(first: Path, tmp_
     for text in (str(elsewhere), str(link), "../elsewhere/other.json", "/etc/hostname", f"{first.parent}/../x.json"):
         with pytest.raises(EdgeError, match=r"is not a \.json in a folder that commands may take networks from"):
             commanded_model(text, folders)
+    with pytest.raises(EdgeError, match="no network 'link'"):
+        commanded_model("link", folders)
     assert commanded_model(str(elsewhere), trusted_folders("auto", [elsewhere.parent])) == str(elsewhere)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-from network_files import copy_network, network_bytes
+from network_files import copy_network, edit, network_bytes, spoil_network
 
 from edge.errors import ModelError
 from edge.kernels import bands
@@ -56,12 +56,6 @@ def copied(tmp_path: Path) -> Path:
     for path in data_folder("models").glob("mono-assistant*"):
         shutil.copy(path, tmp_path)
     return tmp_path / "mono-assistant.json"
-
-
-def edit(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
-    data = json.loads(path.read_text())
-    change(data)
-    path.write_text(json.dumps(data))
 
 
 @both
@@ -350,3 +344,9 @@ def test_a_file_replaced_after_its_checksum_was_taken_is_not_opened(
     _shared_session.cache_clear()
     with pytest.raises(ModelError, match="was replaced while it was opened"):
         NetworkMask(manifest, PROFILES["assistant"], "int8")
+
+
+def test_a_network_that_gives_no_numbers_is_refused_by_whoever_opens_it(copied: Path) -> None:
+    spoil_network(copied)
+    with pytest.raises(ModelError, match="mono-assistant gives numbers that are not finite; install"):
+        NetworkMask(copied, PROFILES["assistant"])

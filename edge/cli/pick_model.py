@@ -40,11 +40,17 @@ def pick_model(args: argparse.Namespace, mics: int) -> int:
         picked += [found for number in geometries if (found := pick(profile, timings, number))]
     if not picked:
         raise ModelError("no network is installed to pick from; install the models again")
-    path = write_measured(time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), timings, picked)
+    path = None
+    try:
+        path = write_measured(time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), timings, picked)
+    finally:  # what took its time is not lost with a folder that cannot be written
+        if args.json:
+            file = None if path is None else str(path)
+            print_json({"timings": [vars(t) for t in timings], "picked": [vars(p) for p in picked], "file": file})
+        else:
+            print(as_text(timings, picked, mics), flush=True)
     if args.json:
-        print_json({"timings": [vars(t) for t in timings], "picked": [vars(p) for p in picked], "file": str(path)})
         return 0
-    print(as_text(timings, picked, mics))
     print(f"kept in {path}; counts where mask.model or mask.precision is auto, from the next start or reload on")
     if config and "auto" not in (config.mask.model, config.mask.precision):
         print(f"{args.config} names a network itself (mask.model, mask.precision), so there it does not count")

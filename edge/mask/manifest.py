@@ -7,6 +7,7 @@ import difflib
 import hashlib
 import json
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import ModelError
+from edge.kinds import PRECISIONS
 from edge.mask.features import CUES, BandLayout, layout_from_centres
 from edge.profiles import Profile
 from edge.resources import data_folder
@@ -95,7 +97,7 @@ def resolve_model(name_or_path: str) -> Path:
     if name_or_path in shipped:
         return shipped[name_or_path]
     if name_or_path.endswith(".json") or "/" in name_or_path or "\\" in name_or_path:
-        return Path(name_or_path).expanduser()
+        return Path(os.path.expanduser(name_or_path))
     close = difflib.get_close_matches(name_or_path, shipped, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     known = ", ".join(shipped) or "none"
@@ -205,6 +207,8 @@ def load_manifest(path: Path, profile: Profile) -> Manifest:
         if size < 1:
             raise one.wrong("bytes", "the size of the file")
         files[str(precision)] = (file_name, one.value(str, "sha256"), size)
+    if not files or not set(files) <= set(PRECISIONS):
+        raise read.wrong("files", f"a table of at least one of {', '.join(PRECISIONS)}")
     return Manifest(
         path=path,
         name=name,

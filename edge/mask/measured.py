@@ -80,7 +80,7 @@ def read_measured() -> Measured:
             timings = tuple(_row(Timing, row) for row in data["timings"])
             picked = tuple(_row(Picked, row) for row in data["picked"])
             return Measured(path, timings, picked)
-        except (LookupError, TypeError, ValueError, AttributeError):
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError):
             return Measured(path, why_not=f"the measurement in {path} is not laid out as this version does")
     return Measured()
 

@@ -142,14 +142,24 @@ class NetworkMask:
         return binding
 
     def _warm_up(self) -> None:
-        """Run on silence and on noise, so that the first live hop costs what the later ones do."""
+        """Run on silence and on noise, so that the first live hop costs what the later ones do.
+
+        Raises ModelError where the network does not run, whatever of its many private kinds onnxruntime raises then, or
+        where what it gives are no numbers.
+        """
         rng = np.random.default_rng(0)
         bins = self.presence.shape[0]
         noise = np.asarray(rng.standard_normal(bins) + 1j * rng.standard_normal(bins), np.complex64)
         gain = np.zeros(bins, np.float32)
-        for spectrum in (np.zeros_like(noise), noise):
-            for _ in range(WARM_UP_STEPS * self.manifest.run_every_hops):
-                self.step(spectrum, gain)
+        try:
+            for spectrum in (np.zeros_like(noise), noise):
+                for _ in range(WARM_UP_STEPS * self.manifest.run_every_hops):
+                    self.step(spectrum, gain)
+        except Exception as error:
+            first = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ModelError(f"network {self.manifest.name} does not run ({first}); install the model again") from None
+        if self.resets:
+            raise ModelError(f"network {self.manifest.name} gives numbers that are not finite; install the model again")
         self.reset()
 
     def step(self, spectrum: NDArray[np.complex64], gain: NDArray[np.float32]) -> None:
@@ -186,7 +196,10 @@ class NetworkMask:
 def _for_one_microphone(manifest: Manifest, profile: Profile) -> Path:
     """Manifest of the listener that `manifest` names. Raises ModelError where that is a network for arrays."""
     path = manifest.path.with_name(f"{manifest.listener}.json")
-    listener = load_manifest(path, profile)
+    try:
+        listener = load_manifest(path, profile)
+    except ModelError as error:
+        raise ModelError(f"model {manifest.name} names a listener that cannot be used: {error}") from None
     if listener.cues or listener.listener:
         raise ModelError(
             f"model manifest {manifest.path}: its listener {manifest.listener} is a network for arrays itself, "

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 
 from edge.config.schema import MaskConfig
-from edge.errors import EdgeError, ModelError
 from edge.mask.base import MaskEstimator
 from edge.mask.choice import choose
 from edge.mask.factory import make_estimator
@@ -104,22 +103,14 @@ class Estimators:
         return self._resets_before + sum(map(_resets, [*self._kept.values(), *self._replaced]))
 
     def _make(self, kind: str, mask: MaskConfig) -> MaskEstimator:
-        """A new estimator that has run. Whatever onnxruntime raises, of its many private kinds, is a ModelError."""
-        try:
-            estimator = make_estimator(kind, mask, self._profile, 1)  # which network for how many is decided
-            self.pause()
-            spectrum = np.zeros(self._profile.bins, np.complex64)
-            gain = np.ones(self._profile.bins, np.float32)
-            for _ in range(WARM_UP_HOPS):
-                estimator.step(spectrum, gain)
-        except EdgeError:
-            raise
-        except Exception as error:
-            first = (str(error).splitlines() or [type(error).__name__])[0]
-            raise ModelError(f"network {mask.model} does not run ({first}); install the model again") from None
+        """A new estimator that has run. Raises ModelError for a bad network."""
+        estimator = make_estimator(kind, mask, self._profile, 1)  # which network for how many is decided
         self.pause()
-        if getattr(estimator, "resets", 0):
-            raise ModelError(f"network {mask.model} gives numbers that are not finite; install the model again")
+        spectrum = np.zeros(self._profile.bins, np.complex64)
+        gain = np.ones(self._profile.bins, np.float32)
+        for _ in range(WARM_UP_HOPS):
+            estimator.step(spectrum, gain)
+        self.pause()
         estimator.reset()
         return estimator
 
