@@ -113,8 +113,12 @@ def _models(config: Config) -> Iterator[Finding]:
         try:
             chosen = choose(wanted, profile, mics_in_beam(config))
             manifest = load_manifest(chosen.manifest, profile)
-            for precision in manifest.files:
-                manifest.network_file(precision)
+            manifests = [manifest]
+            if manifest.listener:
+                manifests.append(load_manifest(manifest.path.with_name(f"{manifest.listener}.json"), profile))
+            for each in manifests:
+                for precision in each.files:
+                    each.network_file(precision)
         except ModelError as error:
             needed = name == config.profile and config.mask.kind == "network"
             yield Finding(
@@ -125,7 +129,9 @@ def _models(config: Config) -> Iterator[Finding]:
                 error.exit_code if needed else 0,
             )
         else:
-            yield Finding("model", "ok", f"{name}: {manifest.name}, {' and '.join(manifest.files)}, checksums right")
+            listener = f" with {manifest.listener} as listener" if manifest.listener else ""
+            precisions = " and ".join(manifest.files)
+            yield Finding("model", "ok", f"{name}: {manifest.name}{listener}, {precisions}, checksums right")
             if name == config.profile and config.mask.kind == "network":
                 stale = chosen.source == "default" and chosen.note
                 found = f"{manifest.name} {chosen.precision}: {chosen.why}"

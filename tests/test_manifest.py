@@ -204,7 +204,7 @@ def test_a_manifest_nested_too_deeply(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_folder_in_place_of_a_file(manifest: Path) -> None:
-    assert "cannot be read (Is a directory)" in sentence(lambda: load_manifest(manifest.parent, PROFILE))
+    assert "is a folder; name the manifest" in sentence(lambda: load_manifest(manifest.parent, PROFILE))
     (manifest.parent / "small.onnx").mkdir()
     read = load_manifest(manifest, PROFILE)
     assert "small.onnx cannot be read (Is a directory)" in sentence(lambda: read.network_file("float"))

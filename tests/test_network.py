@@ -258,7 +258,7 @@ def put(value: Any, *keys: Any) -> Callable[[dict[str, Any]], None]:
         (put(7, "format"), "has format 7, this program reads format 2"),
         (put("16000", "rate_hz"), "rate_hz should be a whole number"),
         (put(48000, "rate_hz"), "made for rate_hz 48000, but profile assistant has rate_hz 16000"),
-        (put("hearing", "profile"), "made for profile hearing, but this run uses profile assistant; choose"),
+        (put("hearing", "profile"), 'this run uses profile assistant; set profile = "hearing", choose'),
         (put(256, "window_samples"), "made for window_samples 256"),
         (put(64, "hop_samples"), "made for hop_samples 64"),
         (put(0, "run_every_hops"), "run_every_hops should be from 1 to "),

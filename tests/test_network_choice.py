@@ -21,6 +21,7 @@ from edge.diagnosis import _models
 from edge.errors import EdgeError, ModelError
 from edge.mask.choice import choose, mics_in_beam, shipped_networks
 from edge.mask.factory import make_estimator
+from edge.mask.manifest import load_manifest
 from edge.mask.measured import FILE, Picked, Timing, read_measured, write_measured
 from edge.mask.network import NetworkMask
 from edge.pick import SHARE_OF_HOP, pick, share_of_hop, time_networks
@@ -222,6 +223,21 @@ def test_the_command_picks_keeps_and_says(
     assert str(state) in out
     assert main(["bench", "--pick-model", "--seconds", "3"]) == 2
     assert "leave out --seconds" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("precision", ["auto", "int8"])
+def test_a_network_for_arrays_is_refused_where_there_is_no_beam(state: Path, precision: str) -> None:
+    config = MaskConfig(model="array-assistant", precision=precision)
+    assert choose(config, PROFILE, mics=2).manifest.stem == "array-assistant"
+    with pytest.raises(ModelError, match=r'no such beam; choose mask\.model = "mono-assistant" or "auto"'):
+        choose(config, PROFILE, mics=1)
+
+
+@pytest.mark.parametrize(("name", "sentence"), [("x.onnx", "name its manifest"), ("nets", "is a folder; name the man")])
+def test_what_is_next_to_a_manifest_is_no_manifest(tmp_path: Path, name: str, sentence: str) -> None:
+    (tmp_path / "nets").mkdir()
+    with pytest.raises(ModelError, match=sentence):
+        load_manifest(tmp_path / name, PROFILE)
 
 
 def test_a_choice_that_cannot_be_kept_is_shown_all_the_same(

@@ -56,6 +56,19 @@ def test_a_flood_is_few_lines_and_what_was_left_out_is_counted():
     assert len(lines) == 2 * BURST_LINES + 1
 
 
+def test_a_slider_keeps_no_reload_and_no_refusal_out():
+    lines = []
+    log = CommandLog(lines.append, clock=lambda: 0.0)
+    for _ in range(50):
+        log.done("gain_floor", IN_FORCE)
+    log.done("reload", {"changed": [], "restart_needed": []})
+    log.failed("model", "no such network")
+    assert lines[BURST_LINES:] == [
+        "configuration reloaded: nothing changed (by MQTT)",
+        "model refused, what was in use goes on: no such network (by MQTT)",
+    ]
+
+
 def test_standard_error_that_is_gone_does_no_harm():
     said = []
 

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from edge.cli.common import not_empty
+from edge.console import say
 from edge.errors import ModelError, UsageError
 
 
@@ -40,7 +41,10 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("nothing to check; expected a configuration FILE, --board NAME or --boards")
     description = describe(config)
     print(json.dumps(description, indent=2) if args.json else render(description), end="\n" if args.json else "")
-    return ModelError.exit_code if description["mask"]["problem"] else 0
+    if problem := description["mask"]["problem"]:
+        say(problem)
+        return ModelError.exit_code
+    return 0
 
 
 def _list_boards(as_json: bool) -> int:

@@ -10,7 +10,7 @@ from typing import Literal
 from edge.config.schema import Config, MaskConfig
 from edge.errors import ModelError
 from edge.kinds import PRECISIONS
-from edge.mask.manifest import load_manifest, resolve_model
+from edge.mask.manifest import Manifest, load_manifest, resolve_model
 from edge.mask.measured import Measured, read_measured
 from edge.profiles import Profile
 from edge.resources import data_folder
@@ -83,11 +83,17 @@ def shipped_networks(profile: Profile, mics: int) -> list[Shipped]:
 
 def choose(config: MaskConfig, profile: Profile, mics: int = 1) -> Choice:
     """The network of a configuration with `mics` microphones in its beam (1 without one). Raises ModelError."""
-    if "auto" not in (config.model, config.precision):
-        return Choice(resolve_model(config.model), config.precision, "configuration")
-    measured = read_measured()
     if config.model != "auto":
-        return _precision_of(resolve_model(config.model), profile, measured)
+        manifest = load_manifest(resolve_model(config.model), profile)
+        if manifest.cues and geometry_kind(mics) == "mono":
+            raise ModelError(
+                f"model {manifest.name} listens to what a beam of several microphones leaves out, and here there is no "
+                f'such beam; choose mask.model = "{manifest.listener}" or "auto"'
+            )
+        if config.precision != "auto":
+            return Choice(manifest.path, config.precision, "configuration")
+        return _precision_of(manifest, read_measured())
+    measured = read_measured()
     shipped = shipped_networks(profile, mics)
     if not shipped:
         raise ModelError(
@@ -107,13 +113,13 @@ def choose(config: MaskConfig, profile: Profile, mics: int = 1) -> Choice:
     return Choice(path, precision, "measurement", picked.date[:10])
 
 
-def _precision_of(manifest: Path, profile: Profile, measured: Measured) -> Choice:
+def _precision_of(manifest: Manifest, measured: Measured) -> Choice:
     """The quicker of the precisions of a network that the configuration names, as far as both were measured."""
-    files = load_manifest(manifest, profile).files
+    files = manifest.files
     sha256 = {row[1]: precision for precision, row in files.items()}
     timed = {sha256[t.sha256]: t for t in measured.timings if t.sha256 in sha256}
     if set(timed) == set(files):
         quickest = min(timed, key=lambda each: timed[each].p50_ms)
-        return Choice(manifest, quickest, "measurement", timed[quickest].date[:10])
+        return Choice(manifest.path, quickest, "measurement", timed[quickest].date[:10])
     precision = DEFAULT_PRECISION if DEFAULT_PRECISION in files else next(iter(files))
-    return Choice(manifest, precision, "default", measured.why_not)
+    return Choice(manifest.path, precision, "default", measured.why_not)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from edge.errors import ModelError
 from edge.kinds import PRECISIONS
 from edge.mask.features import CUES, BandLayout, layout_from_centres
-from edge.profiles import Profile
+from edge.profiles import PROFILES, Profile
 from edge.resources import data_folder
 
 FORMAT = 2
@@ -109,12 +109,16 @@ def resolve_model(name_or_path: str) -> Path:
 def load_manifest(path: Path, profile: Profile) -> Manifest:
     """Read and check a manifest for a profile. Raises ModelError, one sentence, for anything wrong with it."""
     try:
+        if path.suffix == ".onnx":
+            raise ModelError(f"model {path} is a network; name its manifest, the .json beside it")
         if path.exists() and not (path.is_file() or path.is_dir()):
             raise ModelError(f"model manifest {path} is a device, pipe or socket, expected a file; check mask.model")
         with path.open("rb") as file:
             text = file.read(MAX_MANIFEST_BYTES + 1).decode("utf-8")
     except FileNotFoundError:
         raise ModelError(f"model manifest {path} does not exist; check mask.model") from None
+    except IsADirectoryError:
+        raise ModelError(f"model {path} is a folder; name the manifest (.json) in it") from None
     except (OSError, ValueError) as error:
         raise ModelError(
             f"model manifest {path} cannot be read ({_reason(error)}); check the file and its permissions"
@@ -144,7 +148,8 @@ def load_manifest(path: Path, profile: Profile) -> Manifest:
             here = f"this run uses profile {wanted}" if key == "profile" else of_profile
             raise ModelError(
                 f"model {path} is made for {key} {found}, but {here}; "
-                'choose a model of this profile or mask.model = "auto"'
+                + ('set profile = "' + found + '", ' if key == "profile" and found in PROFILES else "")
+                + 'choose a model of this profile or mask.model = "auto"'
             )
     name, listener = read.value(str, "name"), read.value(str, "listener")
     if not name or "/" in name or "\\" in name:

@@ -39,34 +39,45 @@ class CommandLog:
         self._say = say
         self._event = event
         self._clock = clock
-        self._lines = float(BURST_LINES)
-        self._at_s = clock()
-        self._left_out = 0
+        self._settings, self._changes = _Flow(clock()), _Flow(clock())
+        """a slider that is dragged does not keep a reload, or what was refused, out of the journal"""
 
     def done(self, name: str, result: dict[str, Any]) -> None:
         """`result` is what the controller returned for command `name`."""
-        self._line(_sentence(name, result))
+        self._line(_sentence(name, result), self._changes if name in ("reload", "model") else self._settings)
         if name == "reload":
             self._event("reload", *reload_event(result))
 
     def failed(self, name: str, sentence: str) -> None:
         """`sentence` is why a network or a configuration that command `name` asked for was not taken."""
         refused = f"{name} refused, what was in use goes on: {' '.join(sentence.split())}"
-        self._line(refused)
+        self._line(refused, self._changes)
         self._event("warning", refused, {})
 
-    def _line(self, sentence: str) -> None:
-        now_s = self._clock()
+    def _line(self, sentence: str, flow: _Flow) -> None:
+        left_out = flow.left_out
+        if flow.passes(self._clock()):
+            before = f"; {left_out} before it are not shown" if left_out else ""
+            with contextlib.suppress(OSError):  # standard error is gone: the command was carried out all the same
+                self._say(f"{sentence} (by MQTT{before})")
+
+
+class _Flow:
+    """Lines of one kind: few at once, then few over time. `left_out`: how many did not pass since one did."""
+
+    def __init__(self, now_s: float) -> None:
+        self._lines, self._at_s = float(BURST_LINES), now_s
+        self.left_out = 0
+
+    def passes(self, now_s: float) -> bool:
         self._lines = min(self._lines + (now_s - self._at_s) / REFILL_S, BURST_LINES)
         self._at_s = now_s
         if self._lines < 1.0:
-            self._left_out += 1
-            return
+            self.left_out += 1
+            return False
         self._lines -= 1.0
-        before = f"; {self._left_out} before it are not shown" if self._left_out else ""
-        self._left_out = 0
-        with contextlib.suppress(OSError):  # standard error is gone: the command was carried out all the same
-            self._say(f"{sentence} (by MQTT{before})")
+        self.left_out = 0
+        return True
 
 
 def _sentence(name: str, result: dict[str, Any]) -> str:

@@ -64,7 +64,7 @@ class Estimators:
                 if network != (self._network or network):
                     kept = None
                 wanted = dataclasses.replace(mask, model=str(network[0]), precision=network[1])
-            estimators[kind] = kept or self._make(kind, wanted)
+            estimators[kind] = kept or self._make(kind, wanted, mics)
         return Made(estimators, network)
 
     def keep(self, made: Made) -> None:
@@ -102,9 +102,9 @@ class Estimators:
         """Times that a network gave numbers that are not finite and was cleared."""
         return self._resets_before + sum(map(_resets, [*self._kept.values(), *self._replaced]))
 
-    def _make(self, kind: str, mask: MaskConfig) -> MaskEstimator:
+    def _make(self, kind: str, mask: MaskConfig, mics: int) -> MaskEstimator:
         """A new estimator that has run. Raises ModelError for a bad network."""
-        estimator = make_estimator(kind, mask, self._profile, 1)  # which network for how many is decided
+        estimator = make_estimator(kind, mask, self._profile, mics)
         self.pause()
         spectrum = np.zeros(self._profile.bins, np.complex64)
         gain = np.ones(self._profile.bins, np.float32)
