@@ -17,6 +17,7 @@ from edge.frontend import SANE_MAX
 from edge.geometry import geometry_from_config, wrapped_deg
 from edge.health.log import HealthLog
 from edge.heard import HeardDirections
+from edge.mask.base import MaskEstimator
 from edge.mask.factory import configured_estimator
 from edge.meters import peak_dbfs, rms_dbfs
 from edge.pipeline import Pipeline
@@ -34,16 +35,17 @@ class Enhancer:
     """Push recorded samples in, get enhanced ones out; flush() gives the rest.
 
     config: its array, beamformer, mask, post and output.channels count. rate_hz: of input and output; another rate
-    than the profile's is resampled both ways (soxr, its delay removed).
+    than the profile's is resampled both ways (soxr, its delay removed). estimator: a ready one, in place of the one
+    that the configuration names.
     push() takes floats (frames, channels) of full scale 1.0, or int16 or int32 as recorded, and returns float32
     (frames', outputs). Raises ConfigError or ModelError when made, AudioFileError on a wrong number of channels or
     samples of another kind.
     """
 
-    def __init__(self, config: Config, rate_hz: int) -> None:
+    def __init__(self, config: Config, rate_hz: int, estimator: MaskEstimator | None = None) -> None:
         profile = PROFILES[config.profile]
         self.rate_hz = rate_hz
-        self.estimator = configured_estimator(config)
+        self.estimator = estimator or configured_estimator(config)
         self.pipeline = Pipeline(config, geometry_from_config(config.array), self.estimator)
         self.channels = self.pipeline.channels
         self._chain = _HopStream(self.pipeline)

@@ -54,6 +54,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "quality": LEAVES | BLOCKS | CONFIG | {"pipeline"},
     "calibration": LEAVES | BLOCKS | CONFIG | RIM | {"pipeline", "quality"},
     "demo": LEAVES | BLOCKS | CONFIG | EXPLAINING | RIM | {"pipeline", "runtime", "quality"},
+    "enhancers": LEAVES | BLOCKS | CONFIG | {"offline", "tasnet"},
     "__main__": {"cli"},
 }
 EVERYTHING = set(MAY_IMPORT) | {"cli"}
