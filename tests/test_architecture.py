@@ -55,6 +55,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "calibration": LEAVES | BLOCKS | CONFIG | RIM | {"pipeline", "quality"},
     "demo": LEAVES | BLOCKS | CONFIG | EXPLAINING | RIM | {"pipeline", "runtime", "quality"},
     "enhancers": LEAVES | BLOCKS | CONFIG | {"offline", "tasnet"},
+    "store": LEAVES,
+    "qa": LEAVES | BLOCKS | CONFIG | {"quality", "enhancers", "store"},
     "__main__": {"cli"},
 }
 EVERYTHING = set(MAY_IMPORT) | {"cli"}
