@@ -86,8 +86,12 @@ def test_entries_grow_too_old_in_memory_and_on_disk_and_leave(tmp_path: Path) ->
     assert fresh.scores("old") is None
     assert (fresh.use.misses, fresh.use.expired) == (1, 1)
     assert Store(tmp_path, keep_s=None, clock=clock).scores("old") == {"a": 1}, "the reader says how old is too old"
+    Store(tmp_path, keep_s=None, clock=clock).put_scores("for good", {})
+    clock.now_s += 1e6
     fresh.put_scores("new", {})
-    assert Store(tmp_path, keep_s=None, clock=clock).scores("old") is None, "a write clears what is too old"
+    patient = Store(tmp_path, keep_s=None, clock=clock)
+    assert patient.scores("old") is None, "a write clears what was to be kept no longer"
+    assert patient.scores("for good") == {}
 
 
 def test_the_bound_holds_and_the_least_recently_used_leave(tmp_path: Path) -> None:

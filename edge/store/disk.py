@@ -31,11 +31,11 @@ _ENTRY_BYTES = 200
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS entries (
-    key TEXT PRIMARY KEY, kind TEXT NOT NULL, made_s REAL NOT NULL, used_s REAL NOT NULL, bytes INTEGER NOT NULL,
-    checksum BLOB NOT NULL, value BLOB NOT NULL
+    key TEXT PRIMARY KEY, kind TEXT NOT NULL, made_s REAL NOT NULL, until_s REAL NOT NULL, used_s REAL NOT NULL,
+    bytes INTEGER NOT NULL, checksum BLOB NOT NULL, value BLOB NOT NULL
 );
 CREATE INDEX IF NOT EXISTS by_use ON entries (used_s, bytes);
-CREATE INDEX IF NOT EXISTS by_age ON entries (made_s);
+CREATE INDEX IF NOT EXISTS by_age ON entries (until_s);
 """
 
 
@@ -80,20 +80,20 @@ class DiskPart:
         """The entry was used just now, be it from memory; written down with the next entry, or by close()."""
         self._uses[key] = self._clock()
 
-    def put(self, key: str, entry: Entry, oldest_s: float) -> None:
-        """Keep an entry, replacing what is there; make room where it is needed.
-
-        oldest_s: entries made before that go first. One larger than a quarter of the bound is not kept.
+    def put(self, key: str, entry: Entry, until_s: float) -> None:
+        """Keep an entry until then, replacing what is there; what is to be kept no longer leaves, and more where room
+        is needed. An entry larger than a quarter of the bound is not kept.
         """
         if len(entry.value) > self.size_bytes // 4:
             return
         size_bytes = len(entry.value) + _ENTRY_BYTES
-        row = (key, entry.kind, entry.made_s, self._clock(), size_bytes, _checksum(key, entry.kind, entry.value))
+        now_s, checksum = self._clock(), _checksum(key, entry.kind, entry.value)
+        row = (key, entry.kind, entry.made_s, until_s, now_s, size_bytes, checksum, entry.value)
         with self._database() as database:
             self._write_uses(database)
             with _transaction(database):
-                database.execute("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?)", (*row, entry.value))
-                freed = database.execute("DELETE FROM entries WHERE made_s < ?", (oldest_s,)).rowcount
+                database.execute("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+                freed = database.execute("DELETE FROM entries WHERE until_s < ?", (now_s,)).rowcount
                 if self._bytes(database) > self.size_bytes:
                     freed += self._make_room(database)
             if freed:

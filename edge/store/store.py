@@ -6,6 +6,7 @@ Scores are JSON and sounds are their samples; nothing else can be kept, and noth
 from __future__ import annotations
 
 import json
+import math
 import os
 import sqlite3
 import time
@@ -73,7 +74,8 @@ class Use:
 class Store:
     """Keeps scores and sounds; least recently used ones leave when `size_bytes` is passed.
 
-    folder: None keeps nothing at all. keep_s: entries older than that are misses, None for no limit. memory_bytes: of
+    folder: None keeps nothing at all. keep_s: entries older than that are misses, and those written here leave after so
+    long; None for no limit. memory_bytes: of
     the newest entries that this process also has in memory. Any number of processes may use one folder on a local disk
     at once (not on NFS, whose locks SQLite cannot rely on). A disk that fails costs one warning and no result: what
     cannot be read is a miss, what cannot be written is made again next time. Objects can be pickled; a copy opens the
@@ -171,7 +173,7 @@ class Store:
         entry = Entry(kind, value, self._clock())
         self._memory.put(key, entry)
         try:
-            self._disk.put(key, entry, -1.0 if self.keep_s is None else entry.made_s - self.keep_s)
+            self._disk.put(key, entry, math.inf if self.keep_s is None else entry.made_s + self.keep_s)
         except (sqlite3.Error, OSError) as error:
             self._warn("written", error)
 
