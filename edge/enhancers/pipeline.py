@@ -72,7 +72,7 @@ class PipelineEnhancer:
     def enhance(self, samples: F32, rate_hz: int) -> F32:
         if len(self._config.array.roles) == 1:
             samples = one_channel(samples, self.name)
-        enhancer = Enhancer(self._config, rate_hz, self._estimator(samples, rate_hz))
+        enhancer = Enhancer(self._config, rate_hz, estimator=self._estimator(samples, rate_hz))
         return np.concatenate([enhancer.push(samples), enhancer.flush()])[:, 0]
 
     def _estimator(self, samples: F32, rate_hz: int) -> MaskEstimator | None:
