@@ -57,6 +57,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "enhancers": LEAVES | BLOCKS | CONFIG | {"offline", "tasnet"},
     "store": LEAVES,
     "qa": LEAVES | BLOCKS | CONFIG | {"quality", "enhancers", "store"},
+    "analysis": LEAVES | {"audio", "quality"},
     "__main__": {"cli"},
     "__init__": {"config", "offline"},  # names of the public face, looked up when asked for
 }
