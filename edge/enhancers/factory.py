@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edge.config import Config, config_from_dict
 from edge.enhancers.base import OfflineEnhancer
 from edge.errors import ConfigError, UsageError
-from edge.kinds import MASK_KINDS
+from edge.kinds import ENHANCER_KINDS, MASK_KINDS
 
 F32 = NDArray[np.float32]
 
@@ -27,7 +27,10 @@ LEARNED = {
 }
 """networks that are no masks of the pipeline: module and class, made with the path or name of a model, or None"""
 
-ENHANCERS: tuple[str, ...] = (*MASK_KINDS, *OFFLINE, *LEARNED)
+MASKING = ("blstm",)
+"""those of them that have a least gain"""
+
+ENHANCERS: tuple[str, ...] = ENHANCER_KINDS
 """those of the pipeline first: exactly what a live run would give"""
 
 
@@ -63,6 +66,8 @@ def make_enhancer(
         raise UsageError(f"{name} has no use for a noise profile; leave it out, or take wiener or spectral_subtraction")
     if over_subtraction is not None and "spectral_subtraction" not in name:
         raise UsageError(f"{name} has no use for an over-subtraction factor; leave it out")
+    if floor_db is not None and name in LEARNED and name not in MASKING:
+        raise UsageError(f"{name} has no gains, so no least gain; leave it out")
     if model is not None and name not in ("network", *LEARNED):
         raise UsageError(f"{name} has no use for a model; leave it out")
 
@@ -83,5 +88,6 @@ def make_enhancer(
         inner = getattr(importlib.import_module(module), maker)(noise=profile, floor_db=config.mask.floor_db, **options)
     else:
         module, maker = LEARNED[name]
-        inner = getattr(importlib.import_module(module), maker)(model)
+        floor = {"floor_db": config.mask.floor_db} if name in MASKING else {}
+        inner = getattr(importlib.import_module(module), maker)(model, **floor)
     return BehindBeam(inner, config) if len(config.array.roles) > 1 else inner
