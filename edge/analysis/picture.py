@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 COLOURS = ("#1f6fb5", BEFORE, AFTER, BEAM, LATE, "#7a4fa3", "#4f7f3a", INK)
 MOST_SHOWN = len(COLOURS)
 RANGE_DB = 80.0
+TRACKS = {
+    "centroid_hz": ("Centroid", "kHz", 1e-3),
+    "bandwidth_hz": ("Bandwidth", "kHz", 1e-3),
+    "rolloff_hz": ("Roll-off 85 %", "kHz", 1e-3),
+    "flatness": ("Flatness", "0 to 1", 1.0),
+}
+"""feature -> heading, unit and its factor"""
 
 
 @dataclass(frozen=True)
@@ -34,14 +41,13 @@ def draw(path: Path, shown: Sequence[Shown], title: str) -> None:
     """Write a .png of up to MOST_SHOWN channels. Raises OSError where it cannot be written."""
     shown = shown[:MOST_SHOWN]
     rows = len(shown)
-    with picture(path, 15.0, 2.0 + 2.1 * rows + 3.6, 100) as figure:
+    with picture(path, 15.0, 2.1 * rows + 1.35 * len(TRACKS) + 0.8, 100) as figure:
         figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
-        heights = [1.0] * rows + [0.85, 0.85]
-        grid = figure.add_gridspec(rows + 2, 3, height_ratios=heights, width_ratios=[1.0, 1.0, 1.15])
+        heights = [1.0] * rows + [0.6] * len(TRACKS)
+        grid = figure.add_gridspec(len(heights), 3, height_ratios=heights, width_ratios=[1.0, 1.0, 1.15])
         _draw_spectrograms(figure, grid, shown)
         _draw_spectra(figure.add_subplot(grid[:rows, 2]), shown)
-        tracks = (("centroid_hz", "Centroid", "kHz", 1e-3), ("flatness", "Flatness", "1 is white noise", 1.0))
-        for row, (name, heading, unit, scale) in enumerate(tracks, rows):
+        for row, (name, (heading, unit, scale)) in enumerate(TRACKS.items(), rows):
             axes = figure.add_subplot(grid[row, :2], sharex=figure.axes[0])
             _draw_track(axes, shown, name, heading, unit, scale)
         figure.axes[-1].set_xlabel("s")
@@ -88,7 +94,7 @@ def _draw_spectra(axes: Axes, shown: Sequence[Shown]) -> None:
             continue
         axes.semilogx(hz, level_db, color=colour, lw=1.6, label=each.label)
         # the filter of a converter may leave next to nothing in the uppermost bins
-        low_db, high_db = min(low_db, float(np.percentile(level_db, 3))), max(high_db, float(level_db.max()))
+        low_db, high_db = min(low_db, float(np.percentile(level_db, 8))), max(high_db, float(level_db.max()))
     if np.isfinite(high_db):
         axes.set_ylim(max(low_db - 6.0, high_db - 100.0), high_db + 6.0)
         axes.legend(loc="lower left")
@@ -110,11 +116,12 @@ def _draw_track(axes: Axes, shown: Sequence[Shown], name: str, heading: str, uni
     axes.set(title=heading, ylabel=unit)
     axes.set_ylim(bottom=0.0)
     axes.grid(axis="y", color=GRID, lw=0.8)
+    axes.tick_params(labelbottom=name == list(TRACKS)[-1])
 
 
 def _draw_shapes(axes: Axes, shown: Sequence[Shown]) -> None:
     """Median of each feature over time with the range from the 10th to the 90th percentile."""
-    names = {"centroid_hz": "centroid", "bandwidth_hz": "bandwidth", "rolloff_hz": "roll-off 85 %"}
+    names = {name: heading for name, (heading, unit, _) in TRACKS.items() if unit == "kHz"}
     for row, name in enumerate(names):
         for place, (each, colour) in enumerate(zip(shown, COLOURS, strict=False)):
             found = each.found.over_time[name]
