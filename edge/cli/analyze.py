@@ -114,10 +114,10 @@ def _print(files: dict[str, FileAnalysis], rows: list[tuple[str, ChannelAnalysis
     for label, found in rows:
         level, peak = (f"{_cell(score, '.1f'):>7}" for score in (found.level_dbfs, found.peak_dbfs))
         print(f"{label:<{LABEL_WIDTH}}{level}{peak}" + _shape(found.long_term))
-    print(f"{'over time: median':<{LABEL_WIDTH}}")
+    print("over time: median")
     for label, found in rows:
         print(f"  {label:<{LABEL_WIDTH - 2}}{'':14}" + _shape({k: v.median for k, v in found.over_time.items()}))
-    print(f"{'over time: deviation':<{LABEL_WIDTH}}")
+    print("over time: deviation")
     for label, found in rows:
         print(f"  {label:<{LABEL_WIDTH - 2}}{'':14}" + _shape({k: v.deviation for k, v in found.over_time.items()}))
     _print_octaves(rows)
