@@ -36,13 +36,13 @@ _CANNOT_CHANGE_A_RESULT = (
     "impact",
     "qa/__init__.py",
     "qa/criteria.py",
-    "qa/document.py",
     "qa/evaluate.py",
-    "qa/html",
+    "qa/examples.py",
     "qa/journal.py",
+    "qa/page.py",
     "qa/pairs.py",
     "qa/pictures.py",
-    "qa/players.py",
+    "qa/report.py",
     "qa/statistics.py",
     "qa/summary.py",
     "qa/text.py",
@@ -131,7 +131,8 @@ def measure(task: Task, store: Store) -> Outcome:
     """
     if task.code != code():
         raise UsageError(
-            "a worker has another mic-edge, pesq, pystoi or the like than this machine; install the same versions there"
+            "a worker has another mic-edge, pesq, pystoi or the like than the process that asks, or it has changed since; "
+            "install the same versions and start again"
         )
     with _one_at_a_time:
         started_s, outcome = time.process_time(), Outcome()

@@ -94,8 +94,7 @@ class LocalProcesses:
                     pool.shutdown(cancel_futures=True)
                     suspects += waiting.values()
                     waiting.clear()
-                    for task in suspects:
-                        yield task, self._alone(task)
+                    yield from self._each_alone(suspects)
                     pool = self._pool(self.jobs)
         finally:
             pool.shutdown(cancel_futures=True)
@@ -107,14 +106,25 @@ class LocalProcesses:
         context = multiprocessing.get_context("spawn")
         return ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin_worker, initargs=(self._store,))
 
-    def _alone(self, task: Task) -> Outcome:
-        with self._pool(1) as pool:
-            try:
-                return pool.submit(_measure_in_worker, task).result()
-            except BrokenProcessPool:
-                record = failed("the process that measured it died", lasting=False)
-                noisy = record if task.noisy_wanted else None
-                return Outcome(noisy, dict.fromkeys((*task.files, *task.recipes), record))
+    def _each_alone(self, tasks: list[Task]) -> Iterator[tuple[Task, Outcome]]:
+        pool = self._pool(1)
+        try:
+            for task in tasks:
+                try:
+                    outcome = pool.submit(_measure_in_worker, task).result()
+                except BrokenProcessPool:
+                    outcome = _died(task, "the process that measured it died")
+                    pool.shutdown()
+                    pool = self._pool(1)
+                yield task, outcome
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _died(task: Task, reason: str) -> Outcome:
+    record = failed(reason, lasting=False)
+    noisy = record if task.noisy_wanted else None
+    return Outcome(noisy, dict.fromkeys((*task.files, *task.recipes), record))
 
 
 _store = Store(None)
@@ -192,9 +202,7 @@ class DaskCluster:
                     try:
                         outcome = future.result()
                     except KilledWorker:
-                        record = failed("the workers that measured it died", lasting=False)
-                        noisy = record if task.noisy_wanted else None
-                        outcome = Outcome(noisy, dict.fromkeys((*task.files, *task.recipes), record))
+                        outcome = _died(task, "the workers that measured it died")
                     except EdgeError:
                         raise
                     except (CancelledError, OSError):
