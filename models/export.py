@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 import tempfile
@@ -21,9 +20,9 @@ from models.export_tasnet import export_tasnet
 from models.frontend import FrontEnd
 from models.graph import build_blstm_graph, build_graph, state_names
 from models.net import MaskNet
-from models.onnx_files import store_in_half
-from models.quantise import BLSTM_EXTRA_OPS, LSTM_INT8_OPS, LSTM_OPS, check_ops, op_types, quantise
-from models.restore import restore_mask
+from models.onnx_files import describe_files, store_in_half
+from models.quantise import BLSTM_EXTRA_OPS, LSTM_INT8_OPS, LSTM_OPS, check_ops, quantise
+from models.restore import restore_mask, restore_tasnet
 
 LICENCE = "Apache-2.0"
 
@@ -42,22 +41,15 @@ def export(state: dict[str, Any], folder: Path, name: str, listener: str = "") -
     folder.mkdir(parents=True, exist_ok=True)
     files = {p: folder / f"{name}.{p}.onnx" for p in ("float", "int8")}
     if isinstance(network, TasNetConfig):
-        manifest = export_tasnet(state, files)
+        weights = {name: value.numpy() for name, value in restore_tasnet(state).state_dict().items()}
+        manifest = export_tasnet(network, weights, state["calibration"].numpy(), files)
     elif isinstance(network, BlstmConfig):
         manifest = _export_blstm(*restore_mask(state), files)
     else:
         manifest = _export_mask(*restore_mask(state), network, listener, files)
     last = state["history"][-1] if state["history"] else {}
     manifest = {"format": FORMAT, "name": name} | manifest
-    manifest["files"] = {
-        p: {
-            "file": path.name,
-            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-            "bytes": path.stat().st_size,
-            "operators": op_types(path),
-        }
-        for p, path in files.items()
-    }
+    manifest["files"] = describe_files(files)
     measured = ("loss", "sdr_gain_db", "si_snr_db", "si_snr_gain_db")
     manifest["training"] = {
         "parameters": sum(p.numel() for p in state["average"].values()),

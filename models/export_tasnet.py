@@ -1,4 +1,4 @@
-"""Export of Conv-TasNet: both precisions, int8 scaled on mixtures that it was trained on."""
+"""Export of Conv-TasNet: both precisions, int8 scaled on mixtures that it was trained on. Knows nothing of torch."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from models.config import TasNetConfig
 from models.data import RATE_HZ
 from models.onnx_files import store_in_half
 from models.quantise import QDQ_OPS, TASNET_OPS, check_ops, quantise_static
-from models.restore import restore_tasnet
-from models.tasnet_graph import build_tasnet_graph
+from models.tasnet_graph import Weights, build_tasnet_graph
 
 BLOCK_SAMPLES = 128
 """of a step of a causal network, as long as a hop of the assistant profile where the stride allows"""
 
 
-def export_tasnet(state: dict[str, Any], files: dict[str, Path]) -> dict[str, Any]:
-    """Write a checkpoint's network to `files` ("float" and "int8"); returns what its manifest says of it.
+def export_tasnet(
+    config: TasNetConfig, weights: Weights, calibration: NDArray[np.int16], files: dict[str, Path]
+) -> dict[str, Any]:
+    """Write a network to `files` ("float" and "int8"); returns what its manifest says of it.
 
-    The checkpoint holds the mixtures, out of the training part, by which activations are scaled for int8.
+    weights: of models.tasnet.ConvTasNet by name; calibration: mixtures of the training part, int16 (items, samples), by
+    which activations are scaled for int8.
     """
     import onnx
 
-    net = restore_tasnet(state)
-    config = net.config
     block = max(1, BLOCK_SAMPLES // config.stride_samples) if config.causal else 0
-    graph = build_tasnet_graph(config, {k: v.numpy() for k, v in net.state_dict().items()}, block)
+    graph = build_tasnet_graph(config, weights, block)
     with tempfile.TemporaryDirectory() as scratch:
         full, quantised = Path(scratch) / "full.onnx", Path(scratch) / "int8.onnx"
         onnx.save(graph, str(full))
-        waves = state["calibration"].numpy().astype(np.float32) / np.float32(32767.0)
+        waves = calibration.astype(np.float32) / np.float32(32767.0)
         quantise_static(full, quantised, steps(full, config, block, waves))
         # the encoder and the decoder, whose inputs have the range of sound itself, stay in floating point
         onnx.save(store_in_half(onnx.load(str(quantised))), str(files["int8"]))
@@ -56,7 +56,7 @@ def export_tasnet(state: dict[str, Any], files: dict[str, Path]) -> dict[str, An
         "stride_samples": config.stride_samples,
         "overlap": config.overlap,
         "block_frames": block,
-        "parameters": sum(p.numel() for p in net.parameters()),
+        "parameters": sum(w.size for w in weights.values()),
         "receptive_field_samples": config.receptive_field_samples,
         "architecture": dataclasses.asdict(config),
         "input": {"name": "samples", "shape": shape},

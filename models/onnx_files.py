@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -47,3 +49,23 @@ def store_in_half(model: Any) -> Any:
     graph.node.extend(nodes)
     onnx.checker.check_model(halved, full_check=True)
     return halved
+
+
+def op_types(path: Path) -> list[str]:
+    """Kinds of node in a network file, in graph order."""
+    import onnx
+
+    return [n.op_type for n in onnx.load(str(path)).graph.node]
+
+
+def describe_files(files: dict[str, Path]) -> dict[str, Any]:
+    """What a manifest says of its network files, by precision."""
+    return {
+        precision: {
+            "file": path.name,
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "bytes": path.stat().st_size,
+            "operators": op_types(path),
+        }
+        for precision, path in files.items()
+    }

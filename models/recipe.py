@@ -65,9 +65,8 @@ def load_recipe(path: Path, changes: Iterable[tuple[str, Any]] = ()) -> Recipe:
     Raises ConfigError with every problem: a key that is not known, a value of another kind, a setting out of range.
     """
     table = read_toml(path, "recipe")
-    problems = [
-        f"unknown section{did_you_mean(name, SECTIONS)}: {show(name)}" for name in table if name not in SECTIONS
-    ]
+    others = [name for name in table if name not in SECTIONS]
+    problems = [f"unknown section [{name}]{did_you_mean(name, SECTIONS)}" for name in others]
     for dotted, value in changes:
         section, dot, key = dotted.partition(".")
         if section not in SECTIONS or not dot:

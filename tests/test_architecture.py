@@ -26,6 +26,7 @@ LEAVES = {
     "kernels",
     "kinds",
     "machine",
+    "manifests",
     "profiles",
     "resources",
     "windows",
@@ -47,7 +48,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "runtime": LEAVES | BLOCKS | CONFIG | EXPLAINING | RIM | {"listener", "pipeline"},
     "heard": LEAVES | BLOCKS,
     "steps": LEAVES | BLOCKS | {"audio", "frontend", "heard", "pipeline", "runtime"},
-    "offline": LEAVES | BLOCKS | CONFIG | {"frontend", "heard", "pipeline", "runtime", "steps"},
+    "aligned": LEAVES | {"frontend", "runtime", "steps"},
+    "offline": LEAVES | BLOCKS | CONFIG | {"aligned", "pipeline", "runtime", "steps"},
+    "wave": LEAVES | {"aligned", "tasnet"},
     "bench": LEAVES | BLOCKS | CONFIG | RIM | {"pipeline", "runtime"},
     "pick": LEAVES | BLOCKS,
     "diagnosis": LEAVES | BLOCKS | CONFIG | EXPLAINING | RIM | {"pipeline", "runtime", "bench"},
@@ -55,11 +58,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "calibration": LEAVES | BLOCKS | CONFIG | RIM | {"pipeline", "quality"},
     "demo": LEAVES | BLOCKS | CONFIG | EXPLAINING | RIM | {"pipeline", "runtime", "quality"},
     "enhancers": LEAVES | BLOCKS | CONFIG | {"offline", "tasnet"},
+    "tasnet": LEAVES | BLOCKS,
     "store": LEAVES,
     "qa": LEAVES | BLOCKS | CONFIG | {"quality", "enhancers", "store"},
+    "impact": LEAVES | BLOCKS | CONFIG | {"quality", "enhancers", "store", "qa"},
     "analysis": LEAVES | {"audio", "quality"},
     "__main__": {"cli"},
-    "__init__": {"config", "offline"},  # names of the public face, looked up when asked for
+    "__init__": {"config", "offline", "wave"},  # names of the public face, looked up when asked for
 }
 EVERYTHING = set(MAY_IMPORT) | {"cli"}
 MAY_IMPORT["cli"] = EVERYTHING
