@@ -13,13 +13,19 @@ if TYPE_CHECKING:
     from edge.config import load_config as load_config
     from edge.offline import Enhancer as Enhancer
     from edge.offline import enhance_array as enhance_array
+    from edge.wave import WaveEnhancer as WaveEnhancer
 
 __version__ = "0.1.0"
 
-_PUBLIC = {"Enhancer": "edge.offline", "enhance_array": "edge.offline", "load_config": "edge.config"}
+_PUBLIC = {
+    "Enhancer": "edge.offline",
+    "WaveEnhancer": "edge.wave",
+    "enhance_array": "edge.offline",
+    "load_config": "edge.config",
+}
 """name -> module"""
 
-__all__ = ["Enhancer", "__version__", "enhance_array", "load_config"]
+__all__ = ["Enhancer", "WaveEnhancer", "__version__", "enhance_array", "load_config"]
 
 
 def __getattr__(name: str) -> Any:

@@ -5,33 +5,31 @@ The output has the input's length and rate; nothing depends on how the input is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.aligned import AlignedStream
 from edge.config import config_from_dict
 from edge.config.schema import Config
-from edge.errors import AudioFileError, ConfigError
-from edge.frontend import SANE_MAX
+from edge.errors import ConfigError
 from edge.geometry import geometry_from_config, wrapped_deg
 from edge.mask.base import MaskEstimator
 from edge.mask.choice import profile_of
 from edge.mask.factory import configured_estimator
 from edge.meters import peak_dbfs, rms_dbfs
 from edge.pipeline import Pipeline
-from edge.runtime.denormals import without_denormals
+from edge.profiles import PROFILES
 from edge.runtime.timing import RunStatistics
-from edge.steps import HopStep, SincStep, SoxrStep, Step, as_float, lag_frames
+from edge.steps import HopStep
 
 F32 = NDArray[np.float32]
 
-RATES_HZ = (4000, 768000)
 
-
-class Enhancer:
+class Enhancer(AlignedStream):
     """Streaming enhancement: push chunks of any length, get float32 back that lines up with them sample for sample.
 
         enhancer = Enhancer.mono(rate_hz=48000)                        # or Enhancer.array("respeaker_4mic_square")
@@ -59,17 +57,12 @@ class Enhancer:
         flat: bool = False,
         estimator: MaskEstimator | None = None,
     ) -> None:
-        if not RATES_HZ[0] <= rate_hz <= RATES_HZ[1]:
-            raise ConfigError(f"rate_hz is {rate_hz}, expected from {RATES_HZ[0]} to {RATES_HZ[1]}")
         if flat and len(config.output.channels) != 1:
             raise ConfigError(f"flat is for one output, output.channels has {len(config.output.channels)}")
         self.config = config
-        self.rate_hz = int(rate_hz)
         self.estimator = estimator or configured_estimator(config)
-        self._conversion = SincStep if low_latency else SoxrStep
-        self._flat = flat
-        self._begun = 0
-        self._begin()
+        profile, outputs = PROFILES[config.profile], len(config.output.channels)
+        super().__init__(rate_hz, profile.rate_hz, len(config.array.roles), outputs, low_latency, flat)
 
     @classmethod
     def mono(
@@ -131,109 +124,27 @@ class Enhancer:
         config = config_from_dict(table, overrides, source="Enhancer")
         return cls(config, rate_hz, low_latency=low_latency, flat=len(outputs) == 1)
 
-    def _begin(self) -> None:
-        """All but the network is made anew, so that nothing can be left of what was before."""
-        self._begun += 1
+    def _chain(self) -> HopStep:
         self.pipeline = Pipeline(self.config, geometry_from_config(self.config.array), self.estimator)
-        self.channels = self.pipeline.channels
-        """that a chunk must have: one per letter of array.roles"""
         self._hops = HopStep(self.pipeline)
-        self._steps: list[Step] = [self._hops]
-        if self.rate_hz != self.pipeline.rate_hz:
-            before = self._conversion(self.rate_hz, self.pipeline.rate_hz, self.channels)
-            after = self._conversion(self.pipeline.rate_hz, self.rate_hz, len(self.pipeline.outputs))
-            self._steps = [before, self._hops, after]
-        self._taken = self._given = self._replaced = 0
-        self._ended = False
-
-    @property
-    def statistics(self) -> RunStatistics:
-        """Time per hop so far."""
-        self._hops.statistics.drain()
-        return self._hops.statistics
-
-    @property
-    def lag_frames(self) -> int:
-        """Most frames at `rate_hz` by which what has come out can be behind what went in; never negative."""
-        pipeline = self.pipeline
-        return lag_frames(
-            self._conversion, self.rate_hz, pipeline.rate_hz, pipeline.hop_samples, pipeline.latency_samples
-        )
-
-    def push(self, samples: NDArray[Any]) -> F32:
-        """Enhance some more: floats (frames, channels) of full scale 1.0, or int16 or int32 as recorded; (frames,) of
-        one channel. Returns what is finished, float32 (frames', outputs), or (frames',) where it is flat; possibly
-        nothing. The chunk may be written over afterwards.
-
-        Raises AudioFileError on a wrong number of channels or samples of another kind, which changes nothing, and
-        RuntimeError after flush().
-        """
-        if self._ended:
-            raise RuntimeError("flush() has ended this stream; reset() begins another")
-        samples = as_float(np.asarray(samples))
-        if samples.ndim == 1:
-            samples = samples[:, np.newaxis]
-        if samples.ndim != 2 or samples.shape[1] != self.channels:
-            raise AudioFileError(
-                f"the samples have shape {samples.shape}, expected (frames, {self.channels}): one column per letter "
-                "of array.roles"
-            )
-        self._taken += len(samples)
-        if len(self._steps) > 1:
-            # a bad sample would smear over the length of the filter before the pipeline could replace it
-            bad = ~(np.abs(samples) < SANE_MAX)
-            self._replaced += int(np.count_nonzero(bad))
-            samples = np.where(bad, np.float32(0.0), samples)
-        with without_denormals():
-            for step in self._steps:
-                samples = step.push(samples)
-        return self._give(samples)
-
-    def flush(self) -> F32:
-        """The rest, so that as many frames have come out as went in; the stream has ended then. Again: nothing."""
-        rest: F32 = np.zeros((0, self.channels), np.float32)
-        if self._ended:
-            return self._give(np.zeros((0, len(self.pipeline.outputs)), np.float32))
-        self._ended = True
-        with without_denormals():
-            for step in self._steps:
-                rest = np.concatenate([step.push(rest), step.flush()])
-        # both roundings of the length may be a frame short
-        short = max(0, self._taken - self._given - len(rest))
-        return self._give(np.concatenate([rest, np.zeros((short, rest.shape[1]), np.float32)]))
+        return self._hops
 
     def reset(self) -> None:
         """Begin anew: what follows comes out as from a new Enhancer. What was not yet given out is forgotten, and what
         was changed on `pipeline` is again as configured.
         """
         self.estimator.reset()
-        self._begin()
+        super().reset()
 
-    def stream(self, chunks: Iterable[NDArray[Any]]) -> Iterator[F32]:
-        """Enhance a whole stream, from its beginning (as after reset()) to the end of `chunks`, which may never come.
+    @property
+    def _held_frames(self) -> int:
+        return self.pipeline.latency_samples + self.pipeline.hop_samples - 1
 
-        Yields whatever is finished as soon as it is, never an empty array, at the end the rest: as many frames as
-        there were in `chunks`. Raises what push() does, and RuntimeError when a reset() or another stream gets in
-        between: two streams at once take two enhancers.
-        """
-        self.reset()
-        begun = self._begun
-        for chunk in chunks:
-            if self._begun != begun:
-                raise RuntimeError("this stream was ended by a reset() or by another stream; use an Enhancer for each")
-            made = self.push(chunk)
-            if len(made):
-                yield made
-        if self._begun != begun:
-            raise RuntimeError("this stream was ended by a reset() or by another stream; use an Enhancer for each")
-        rest = self.flush()
-        if len(rest):
-            yield rest
-
-    def _give(self, samples: F32) -> F32:
-        samples = samples[: self._taken - self._given]
-        self._given += len(samples)
-        return samples[:, 0] if self._flat else samples
+    @property
+    def statistics(self) -> RunStatistics:
+        """Time per hop so far."""
+        self._hops.statistics.drain()
+        return self._hops.statistics
 
     @property
     def findings(self) -> tuple[str, ...]:

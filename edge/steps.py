@@ -193,23 +193,25 @@ class Median:
         return float(np.mean([values[i] for i in middle]))
 
 
-def lag_frames(
-    kind: type[SoxrStep] | type[SincStep], rate_hz: int, chain_hz: int, hop_samples: int, latency_samples: int
-) -> int:
-    """Most frames at `rate_hz` by which what has come out can be behind what went in, through a pipeline at `chain_hz`:
-    what each step holds back at worst.
+def conversion(low_latency: bool, from_hz: int, to_hz: int, channels: int) -> SoxrStep | SincStep:
+    """A conversion of rate, by the sinc of live devices or by soxr."""
+    return (SincStep if low_latency else SoxrStep)(from_hz, to_hz, channels)
+
+
+def lag_frames(low_latency: bool, rate_hz: int, chain_hz: int, held_frames: int) -> int:
+    """Most frames at `rate_hz` by which what has come out can be behind what went in, through a step at `chain_hz` that
+    holds back up to `held_frames`: what each step holds back at worst.
     """
-    held = hop_samples - 1 + latency_samples
     if rate_hz == chain_hz:
-        return held
-    before, after = _held_frames(kind, rate_hz, chain_hz), _held_frames(kind, chain_hz, rate_hz)
-    return before + math.ceil((held + after) * rate_hz / chain_hz) + 2  # a rounding of each
+        return held_frames
+    before, after = _held_frames(low_latency, rate_hz, chain_hz), _held_frames(low_latency, chain_hz, rate_hz)
+    return before + math.ceil((held_frames + after) * rate_hz / chain_hz) + 2  # a rounding of each
 
 
 @functools.lru_cache(maxsize=32)
-def _held_frames(kind: type[SoxrStep] | type[SincStep], from_hz: int, to_hz: int) -> int:
+def _held_frames(low_latency: bool, from_hz: int, to_hz: int) -> int:
     """Most frames that a conversion holds back. Played through on silence, for soxr does not tell its blocks."""
-    step = kind(from_hz, to_hz, 1)
+    step = conversion(low_latency, from_hz, to_hz, 1)
     chunk: F32 = np.zeros((max(1, from_hz // 1000), 1), np.float32)
     taken = given = most = 0
     for _ in range(HELD_CHUNKS):

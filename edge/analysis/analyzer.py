@@ -51,7 +51,7 @@ class Analyzer:
         self.window_samples = window_samples
         self.hop_samples = max(1, window_samples // OVERLAP)
         self._window = np.hanning(window_samples + 1)[:-1]
-        self.frequencies_hz: F64 = np.fft.rfftfreq(window_samples, 1.0 / self.rate_hz)
+        self.frequencies_hz: F64 = np.asarray(np.fft.rfftfreq(window_samples, 1.0 / self.rate_hz), np.float64)
         energy = float(np.sum(self._window**2))
         self.noise_bandwidth_hz = self.rate_hz * energy / float(np.sum(self._window)) ** 2
         self._scale = np.full(len(self.frequencies_hz), 2.0 / (self.rate_hz * energy))
@@ -133,7 +133,7 @@ class Analyzer:
             octaves_dbfs={
                 hz: _score(float(value), why) for hz, value in zip(centres_hz, decibels(octaves), strict=True)
             },
-            times_s=middle_s + (np.arange(len(columns)) + 0.5) * step_s,
+            times_s=np.asarray(middle_s + (np.arange(len(columns)) + 0.5) * step_s, np.float64),
             tracks=tracks,
             spectrogram=columns[:, : len(density)].T,
         )

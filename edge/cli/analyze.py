@@ -101,12 +101,12 @@ def _print_json(args: argparse.Namespace, files: dict[str, FileAnalysis]) -> Non
 
 
 def _print(files: dict[str, FileAnalysis], rows: list[tuple[str, ChannelAnalysis]], picture: str | None) -> None:
-    for role, found in files.items():
-        first = found.channels[0]
+    for role, file in files.items():
+        first = file.channels[0]
         print(
-            f"{role + ': ' if role else ''}{found.path}, {len(found.numbers)} channel{'s' * (len(found.numbers) > 1)}, "
-            f"{found.rate_hz} Hz, {first.samples / found.rate_hz:.2f} s, {first.frames} frames of "
-            f"{1000.0 * first.window_samples / found.rate_hz:g} ms"
+            f"{role + ': ' if role else ''}{file.path}, {len(file.numbers)} channel{'s' * (len(file.numbers) > 1)}, "
+            f"{file.rate_hz} Hz, {first.samples / file.rate_hz:.2f} s, {first.frames} frames of "
+            f"{1000.0 * first.window_samples / file.rate_hz:g} ms"
         )
     print()
     print(f"{'long-term spectrum':<{LABEL_WIDTH}}  level   peak  centroid bandwidth  roll-off flatness")
