@@ -131,8 +131,8 @@ def measure(task: Task, store: Store) -> Outcome:
     """
     if task.code != code():
         raise UsageError(
-            "a worker has another mic-edge, pesq, pystoi or the like than the process that asks, or it has changed since; "
-            "install the same versions and start again"
+            "a worker has another mic-edge, pesq, pystoi or the like than the process that asks, or it has changed "
+            "since; install the same versions and start again"
         )
     with _one_at_a_time:
         started_s, outcome = time.process_time(), Outcome()
