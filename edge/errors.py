@@ -59,3 +59,9 @@ class TelemetryError(EdgeError):
     """A broker refused or could not be reached. Never ends a live run; `edge doctor` exits with it."""
 
     exit_code = 7
+
+
+class QualityError(EdgeError):
+    """Sounds were measured, and what was found does not meet the criteria. Everything that was found is reported."""
+
+    exit_code = 8

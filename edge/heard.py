@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 from edge.beamform.localizer import Localizer
-from edge.geometry import apart_deg, unit_vector
+from edge.geometry import apart_deg, unit_vector, wrapped_deg
 
 RECENT_S = 0.3
 """speech heard within this counts as now"""
@@ -22,7 +23,8 @@ class HeardDirections:
     """Confident directions of speech, noted at regular times."""
 
     def __init__(self) -> None:
-        self._azimuths_deg: list[float] = []
+        self._azimuths_deg: Counter[float] = Counter()
+        """how often each was heard, to a tenth of a degree, so that memory does not grow with the recording"""
 
     def note(self, localizer: Localizer) -> None:
         """Take in where the talker is now, if he speaks and it is clear where."""
@@ -30,28 +32,32 @@ class HeardDirections:
         if azimuth_deg is None or confidence is None or age_s is None:
             return
         if confidence >= CONFIDENCE_MIN and age_s <= RECENT_S:
-            self._azimuths_deg.append(azimuth_deg)
+            self._azimuths_deg[wrapped_deg(round(azimuth_deg, 1))] += 1
 
     @property
     def azimuth_deg(self) -> float | None:
         """Median of the directions in [-180, 180), by angular distance; None where too little was heard."""
-        return _median(self._azimuths_deg) if len(self._azimuths_deg) >= NOTES_MIN else None
+        return _median(self._azimuths_deg) if self._azimuths_deg.total() >= NOTES_MIN else None
 
     def elsewhere_deg(self, look_azimuth_deg: float, elevation_deg: float) -> float | None:
         """Azimuth at which the talker was heard clearly and most of the time, if that is not where a beam of this
         direction looks; None if it is, or if nothing is clear.
         """
         look = unit_vector(look_azimuth_deg, elevation_deg)
-        away = [
-            azimuth_deg
-            for azimuth_deg in self._azimuths_deg
-            if float(look @ unit_vector(azimuth_deg, elevation_deg)) < math.cos(math.radians(ELSEWHERE_DEG))
-        ]
-        if len(self._azimuths_deg) < NOTES_MIN or len(away) < ELSEWHERE_SHARE * len(self._azimuths_deg):
+        away: Counter[float] = Counter(
+            {
+                azimuth_deg: count
+                for azimuth_deg, count in self._azimuths_deg.items()
+                if float(look @ unit_vector(azimuth_deg, elevation_deg)) < math.cos(math.radians(ELSEWHERE_DEG))
+            }
+        )
+        notes = self._azimuths_deg.total()
+        if notes < NOTES_MIN or away.total() < ELSEWHERE_SHARE * notes:
             return None
         return _median(away)
 
 
-def _median(azimuths_deg: list[float]) -> float:
+def _median(azimuths_deg: Counter[float]) -> float:
     """The one of them that has the least angular distance to all."""
-    return min(azimuths_deg, key=lambda a: sum(apart_deg(a, b) for b in azimuths_deg))
+    heard = azimuths_deg.items()
+    return min(azimuths_deg, key=lambda a: sum(count * apart_deg(a, b) for b, count in heard))

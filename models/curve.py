@@ -10,7 +10,10 @@ LABELS = {
     "sdr_gain_db": "spectral SDR gain, dB",
     "envelopes": "envelope correlation",
     "loudness": "raw PESQ points lost",
+    "si_snr_db": "SI-SNR, dB",
+    "si_snr_gain_db": "SI-SNR gain, dB",
 }
+"""of what there may be in a row; each task has some of them"""
 
 
 def draw_curve(log: Path, picture: Path) -> None:
@@ -22,8 +25,10 @@ def draw_curve(log: Path, picture: Path) -> None:
 
     rows = [json.loads(line) for line in log.read_text().splitlines()]
     steps = [r["step"] for r in rows]
-    figure, axes = plt.subplots(len(LABELS) + 1, 1, figsize=(7, 9), sharex=True, layout="constrained")
-    for axis, (key, label) in zip(axes, LABELS.items(), strict=False):
+    known = {key: label for key, label in LABELS.items() if any(key in row for row in rows)}
+    size = (7, 2.0 + 1.6 * len(known))
+    figure, axes = plt.subplots(len(known) + 1, 1, figsize=size, sharex=True, layout="constrained")
+    for axis, (key, label) in zip(axes, known.items(), strict=False):
         axis.plot(steps, [r.get(key, float("nan")) for r in rows], ".-", label="held out")
         if key == "loss":
             axis.plot(steps, [r["train"] for r in rows], ".-", label="training")

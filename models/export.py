@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 import tempfile
@@ -13,12 +12,17 @@ from typing import Any
 import torch
 
 from edge.errors import EdgeError, ModelError
-from edge.mask.features import POWER_FLOOR
+from edge.mask.features import LEAST_DEVIATION, POWER_FLOOR
 from edge.mask.manifest import FEATURES, FORMAT
 from models import checkpoint
-from models.graph import build_graph, state_names, store_in_half
-from models.quantise import check_ops, op_types, quantise
-from models.restore import restore
+from models.config import BlstmConfig, MaskConfig, TasNetConfig, config_from_dict
+from models.export_tasnet import export_tasnet
+from models.frontend import FrontEnd
+from models.graph import build_blstm_graph, build_graph, state_names
+from models.net import MaskNet
+from models.onnx_files import describe_files, store_in_half
+from models.quantise import BLSTM_EXTRA_OPS, LSTM_INT8_OPS, LSTM_OPS, check_ops, quantise
+from models.restore import restore_mask, restore_tasnet
 
 LICENCE = "Apache-2.0"
 
@@ -28,34 +32,72 @@ def export(state: dict[str, Any], folder: Path, name: str, listener: str = "") -
 
     listener: of a network with cues, the name of the one beside it that hears a single microphone.
     """
-    import onnx
-
-    net, front = restore(state)
-    if bool(front.cues) != bool(listener):
+    network = config_from_dict(state["config"]).network
+    if (isinstance(network, MaskConfig) and network.cues) != bool(listener):
         raise ModelError(
             "a network for arrays needs the name of the one beside it that hears a single microphone (--listener), "
             "and no other network may have one"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    profile, config = front.profile, state["config"]
     files = {p: folder / f"{name}.{p}.onnx" for p in ("float", "int8")}
-    graph = build_graph(net)
+    if isinstance(network, TasNetConfig):
+        weights = {name: value.numpy() for name, value in restore_tasnet(state).state_dict().items()}
+        manifest = export_tasnet(network, weights, state["calibration"].numpy(), files)
+    elif isinstance(network, BlstmConfig):
+        manifest = _export_blstm(*restore_mask(state), files)
+    else:
+        manifest = _export_mask(*restore_mask(state), network, listener, files)
+    last = state["history"][-1] if state["history"] else {}
+    manifest = {"format": FORMAT, "name": name} | manifest
+    manifest["files"] = describe_files(files)
+    measured = ("loss", "sdr_gain_db", "si_snr_db", "si_snr_gain_db")
+    manifest["training"] = {
+        "parameters": sum(p.numel() for p in state["average"].values()),
+        "steps": state["step"],
+        "minutes": round(state["elapsed_s"] / 60.0, 1),
+        "hours_of_source": state["hours"],
+        "begun_from": state.get("ancestors", []),
+        "validation": {k: round(float(last[k]), 4) for k in measured if k in last},
+        "torch": torch.__version__,
+    }
+    manifest |= {"licence": LICENCE, "card": f"{name}.md"}
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+def _save(graph: Any, files: dict[str, Path]) -> None:
+    """A network of LSTMs in both precisions."""
+    import onnx
+
     with tempfile.TemporaryDirectory() as scratch:
         full = Path(scratch) / "full.onnx"  # quantised from all 32 bits, not from what is stored
         onnx.save(graph, str(full))
         quantise(full, files["int8"])
     onnx.save(store_in_half(graph), str(files["float"]))
-    check_ops(files["float"], files["int8"])
-    bands = front.layout.bands
-    last = state["history"][-1] if state["history"] else {}
-    manifest = {
-        "format": FORMAT,
-        "name": name,
+
+
+def _of_profile(front: FrontEnd) -> dict[str, Any]:
+    profile = front.profile
+    return {
         "profile": profile.name,
         "rate_hz": profile.rate_hz,
         "window_samples": profile.window_samples,
         "hop_samples": profile.hop_samples,
-        "run_every_hops": config["run_every_hops"],
+    }
+
+
+def _export_mask(
+    net: MaskNet, front: FrontEnd, network: MaskConfig, listener: str, files: dict[str, Path]
+) -> dict[str, Any]:
+    """The causal mask network, one hop a step."""
+    _save(build_graph(net), files)
+    check_ops(files["float"], LSTM_OPS, {"LSTM"})
+    check_ops(files["int8"], LSTM_INT8_OPS, {"DynamicQuantizeLSTM", "MatMulInteger"})
+    shape = [1, 1, network.hidden]
+    return {
+        **_of_profile(front),
+        "run_every_hops": network.run_every_hops,
         "features": {
             "kind": FEATURES,
             "cues": list(front.cues),
@@ -67,34 +109,30 @@ def export(state: dict[str, Any], folder: Path, name: str, listener: str = "") -
         "listener": listener,
         "input": {"name": "features", "shape": [1, 1, net.features]},
         "direct": {"name": "direct", "shape": [1, 1, net.features]},
-        "output": {"name": "gains", "shape": [1, 1, bands]},
-        "states": [
-            {"input": i, "output": o, "shape": [1, 1, config["hidden"]]} for i, o in state_names(config["layers"])
-        ],
-        "files": {
-            p: {
-                "file": path.name,
-                "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-                "bytes": path.stat().st_size,
-                "operators": op_types(path),
-            }
-            for p, path in files.items()
-        },
-        "training": {
-            "parameters": sum(p.numel() for p in net.parameters()),
-            "steps": state["step"],
-            "minutes": round(state["elapsed_s"] / 60.0, 1),
-            "hours_of_source": state["hours"],
-            "begun_from": state.get("ancestors", []),
-            "validation": {k: round(float(last[k]), 4) for k in ("loss", "sdr_gain_db") if k in last},
-            "torch": torch.__version__,
-        },
-        "licence": LICENCE,
-        "card": f"{name}.md",
+        "output": {"name": "gains", "shape": [1, 1, front.layout.bands]},
+        "states": [{"input": i, "output": o, "shape": shape} for i, o in state_names(network.layers)],
     }
-    path = folder / f"{name}.json"
-    path.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-    return path
+
+
+def _export_blstm(net: MaskNet, front: FrontEnd, files: dict[str, Path]) -> dict[str, Any]:
+    """The bidirectional mask network, a whole recording in one run."""
+    _save(build_blstm_graph(net), files)
+    check_ops(files["float"], LSTM_OPS | BLSTM_EXTRA_OPS, {"LSTM"})
+    check_ops(files["int8"], LSTM_INT8_OPS | BLSTM_EXTRA_OPS, {"DynamicQuantizeLSTM", "MatMulInteger"})
+    return {
+        "format": 1,
+        "kind": "blstm",
+        **_of_profile(front),
+        "features": {
+            "kind": FEATURES,
+            "normalised": "by the mean and deviation of each recording",
+            "least_deviation": LEAST_DEVIATION,
+            "power_floor": POWER_FLOOR,
+            "band_centre_bins": front.layout.centre_bins.tolist(),
+        },
+        "input": {"name": "features", "shape": ["frames", 1, net.features]},
+        "output": {"name": "gains", "shape": ["frames", 1, front.layout.bands]},
+    }
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from edge.kernels import bands
-from edge.mask.features import POWER_FLOOR, BandLayout, Rates, band_layout
+from edge.mask.features import LEAST_DEVIATION, POWER_FLOOR, BandLayout, Rates, band_layout
 from edge.profiles import Profile
 from edge.windows import asymmetric_windows
 
@@ -16,10 +16,13 @@ class FrontEnd:
     """Waves to spectra and normalised log band power, frame t ending where the live path's hop ends.
 
     frame_hop: samples between the frames the network sees; loss_delay: by how many samples the frames on which its
-    gains are judged come later (a network that runs every n-th hop serves the hops until it runs again).
+    gains are judged come later (a network that runs every n-th hop serves the hops until it runs again). by_recording:
+    every recording is normalised by its own mean and deviation, so only for networks that hear all of it first.
     """
 
-    def __init__(self, profile: Profile, run_every_hops: int = 1, cues: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, profile: Profile, run_every_hops: int = 1, cues: tuple[str, ...] = (), by_recording: bool = False
+    ) -> None:
         self.profile = profile
         self.layout: BandLayout = band_layout(profile)
         self.frame_hop = profile.hop_samples * run_every_hops
@@ -29,7 +32,7 @@ class FrontEnd:
         self.interpolation = matrix
         self.pooling = (matrix * torch.from_numpy(self.layout.inverse_weight)[:, None]).T.contiguous()
         self.rates = Rates(profile.hop_ms * run_every_hops)
-        self.cues = cues
+        self.cues, self.by_recording = cues, by_recording
         self.feature_count = (2 + len(cues)) * self.layout.bands
         self.mean = torch.zeros(self.feature_count)
         self.inverse_std = torch.ones(self.feature_count)
@@ -79,11 +82,15 @@ class FrontEnd:
 
     def features(self, spectra: Tensor, cue_power: Tensor | None = None) -> Tensor:
         """What the network is fed, (frames, batch, feature_count): near zero mean and unit deviation in training."""
-        return (self.raw_features(self.log_power(spectra), cue_power) - self.mean) * self.inverse_std
+        raw = self.raw_features(self.log_power(spectra), cue_power)
+        if self.by_recording:
+            deviation = raw.var(0, correction=0, keepdim=True).sqrt()
+            return (raw - raw.mean(0, keepdim=True)) / deviation.clamp_min(LEAST_DEVIATION)
+        return (raw - self.mean) * self.inverse_std
 
     @torch.no_grad()
     def fit(self, spectra: Tensor, cue_power: Tensor | None = None) -> None:
         """Set the fixed mean and deviation per feature from the spectra (frames, batch, bins) of typical mixtures."""
         flat = self.raw_features(self.log_power(spectra), cue_power).reshape(-1, self.feature_count)
         self.mean.copy_(flat.mean(0))
-        self.inverse_std.copy_(1.0 / flat.std(0).clamp_min(0.1))
+        self.inverse_std.copy_(1.0 / flat.std(0).clamp_min(LEAST_DEVIATION))

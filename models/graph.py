@@ -8,12 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.net import MaskNet
-
-OPSET = 17
-IR_VERSION = 8
-"""Old enough for every onnxruntime that the project supports."""
-HALF_FROM = 4096
-"""Tensors of so many weights or more are stored in 16 bits."""
+from models.onnx_files import make_model
 
 
 def _reorder(weights: NDArray[np.float32], hidden: int) -> NDArray[np.float32]:
@@ -35,9 +30,9 @@ def build_graph(net: MaskNet) -> Any:
     is, in shape and in value, the next one's sequence of a single step, so nothing stands between them. `direct`
     holds ones for the thresholds and the features that the slopes belong to, so that one product serves all.
     """
-    import onnx
     from onnx import TensorProto, helper, numpy_helper
 
+    assert not net.bidirectional
     hidden, bands, count = net.hidden, net.bands, net.features
     nodes, weights = [], []
     inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 1, count]) for name in ("features", "direct")]
@@ -47,11 +42,7 @@ def build_graph(net: MaskNet) -> Any:
         outputs.append(helper.make_tensor_value_info(after, TensorProto.FLOAT, [1, 1, hidden]))
     x = "features"
     for n, lstm in enumerate(net.lstms, start=1):
-        p = {k: v.detach().cpu().numpy() for k, v in lstm.named_parameters()}
-        w, r = _reorder(p["weight_ih_l0"], hidden), _reorder(p["weight_hh_l0"], hidden)
-        b = np.concatenate([_reorder(p["bias_ih_l0"], hidden), _reorder(p["bias_hh_l0"], hidden)])
-        for name, value in ((f"W{n}", w), (f"R{n}", r), (f"B{n}", b)):
-            weights.append(numpy_helper.from_array(np.ascontiguousarray(value[None]), name))
+        weights += _lstm_weights(lstm, hidden, n)
         ins = [x, f"W{n}", f"R{n}", f"B{n}", "", f"h{n}", f"c{n}"]
         nodes.append(helper.make_node("LSTM", ins, ["", f"h{n}_next", f"c{n}_next"], f"lstm{n}", hidden_size=hidden))
         x = f"h{n}_next"
@@ -65,33 +56,72 @@ def build_graph(net: MaskNet) -> Any:
     nodes.append(helper.make_node("Split", ["parts"], parts, "split", axis=2))
     nodes.append(helper.make_node("Sum", parts, ["logits"], "sum"))
     nodes.append(helper.make_node("Sigmoid", ["logits"], ["gains"], "gains"))
-    graph = helper.make_graph(nodes, "mask", inputs, outputs, weights)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="mic-edge")
-    model.ir_version = IR_VERSION
-    onnx.checker.check_model(model, full_check=True)
-    return model
+    return make_model(helper.make_graph(nodes, "mask", inputs, outputs, weights))
 
 
-def store_in_half(model: Any) -> Any:
-    """The same onnx.ModelProto with its large weights in float16, each cast to float32 by a node of its own.
+def build_blstm_graph(net: MaskNet) -> Any:
+    """onnx.ModelProto of a bidirectional network: normalised features (frames, 1, n) in, gains (frames, 1, bands) out.
 
-    The file is half as large; onnxruntime folds the casts when it opens it, so that a hop costs what it did. Rounding
-    moves gains by less than 1e-3.
+    `frames` is free; the network takes a whole recording in one run.
     """
-    import onnx
     from onnx import TensorProto, helper, numpy_helper
 
-    halved = onnx.ModelProto()
-    halved.CopyFrom(model)
-    graph, casts = halved.graph, []
-    for tensor in graph.initializer:
-        weights = numpy_helper.to_array(tensor)
-        if weights.size >= HALF_FROM:
-            name, stored = tensor.name, f"{tensor.name}_half"
-            tensor.CopyFrom(numpy_helper.from_array(weights.astype(np.float16), stored))
-            casts.append(helper.make_node("Cast", [stored], [name], f"{name}_cast", to=TensorProto.FLOAT))
-    nodes = casts + list(graph.node)
-    del graph.node[:]
-    graph.node.extend(nodes)
-    onnx.checker.check_model(halved, full_check=True)
-    return halved
+    assert net.bidirectional
+    assert net.features == 2 * net.bands
+    hidden, bands, count = net.hidden, net.bands, net.features
+    inputs = [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["frames", 1, count])]
+    outputs = [helper.make_tensor_value_info("gains", TensorProto.FLOAT, ["frames", 1, bands])]
+    constants = {
+        "both_ways": np.array([0, 1, 2 * hidden]),
+        "zero": np.array([0]),
+        "level": np.array([count - bands]),
+        "last_axis": np.array([2]),
+        "bands": np.array([bands]),
+        "features_end": np.array([count]),
+        "head_weight": net.head.weight.detach().cpu().numpy().T,
+        "head_bias": net.head.bias.detach().cpu().numpy(),
+    }
+    weights = [numpy_helper.from_array(np.ascontiguousarray(v), k) for k, v in constants.items()]
+    nodes, x = [], "features"
+    for n, lstm in enumerate(net.lstms, start=1):
+        weights += _lstm_weights(lstm, hidden, n)
+        made = f"sequence{n}"
+        nodes += [
+            helper.make_node(
+                "LSTM",
+                [x, f"W{n}", f"R{n}", f"B{n}"],
+                [made],
+                f"lstm{n}",
+                hidden_size=hidden,
+                direction="bidirectional",
+            ),
+            # (frames, ways, 1, hidden) to (frames, 1, ways * hidden)
+            helper.make_node("Transpose", [made], [f"{made}_turned"], f"turn{n}", perm=[0, 2, 1, 3]),
+            helper.make_node("Reshape", [f"{made}_turned", "both_ways"], [f"{made}_flat"], f"flatten{n}"),
+        ]
+        x = f"{made}_flat"
+    nodes += [
+        helper.make_node("MatMul", [x, "head_weight"], ["head_product"], "head"),
+        helper.make_node("Add", ["head_product", "head_bias"], ["head_sum"], "head_add"),
+        helper.make_node("Slice", ["head_sum", "zero", "bands", "last_axis"], ["thresholds"], "thresholds"),
+        helper.make_node("Slice", ["head_sum", "bands", "features_end", "last_axis"], ["slopes"], "slopes"),
+        helper.make_node("Slice", ["features", "zero", "level", "last_axis"], ["direct"], "direct"),
+        helper.make_node("Mul", ["slopes", "direct"], ["products"], "products"),
+    ]
+    nodes.append(helper.make_node("Sum", ["thresholds", "products"], ["logits"], "sum"))
+    nodes.append(helper.make_node("Sigmoid", ["logits"], ["gains"], "gains"))
+    return make_model(helper.make_graph(nodes, "blstm", inputs, outputs, weights))
+
+
+def _lstm_weights(lstm: Any, hidden: int, n: int) -> list[Any]:
+    """W, R and B of one torch LSTM, of all its directions, as the tensors that ONNX wants."""
+    from onnx import numpy_helper
+
+    p = {k: v.detach().cpu().numpy() for k, v in lstm.named_parameters()}
+    ways = ("", "_reverse") if lstm.bidirectional else ("",)
+    made = {
+        "W": [_reorder(p[f"weight_ih_l0{way}"], hidden) for way in ways],
+        "R": [_reorder(p[f"weight_hh_l0{way}"], hidden) for way in ways],
+        "B": [np.concatenate([_reorder(p[f"bias_{k}h_l0{way}"], hidden) for k in "ih"]) for way in ways],
+    }
+    return [numpy_helper.from_array(np.ascontiguousarray(np.stack(v)), f"{k}{n}") for k, v in made.items()]

@@ -41,6 +41,11 @@ class MixingConfig:
     level_low_dbfs: float = -48.0
     level_high_dbfs: float = -5.0
 
+    def problems(self) -> list[str]:
+        if not 1 <= self.batch <= self.pool or not 0 <= self.refresh <= self.pool or self.rooms < 1:
+            return ["mixing: expected batch from 1 to pool, refresh from 0 to pool and at least one room"]
+        return [] if self.segment_s >= 0.5 else ["mixing.segment_s: expected half a second or more"]
+
 
 class Mixer:
     """Batches of (mixture, target), each a function of (seed, rank, step) alone, so that a run can resume exactly."""

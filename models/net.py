@@ -1,15 +1,19 @@
-"""The causal mask network: a stack of LSTMs and one linear layer to a threshold and a slope per band."""
+"""The mask networks: a stack of LSTMs and one linear layer to a threshold and a slope per band."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
+from models.config import BlstmConfig, MaskConfig
+from models.frontend import FrontEnd
+
 State = list[tuple[Tensor, Tensor]]
 
 
 class MaskNet(nn.Module):
-    """Features to band gains in (0, 1). Causal: frame t depends on frames up to t and on the state only.
+    """Features to band gains in (0, 1). Causal, frame t depends on frames up to t and on the state only, unless it is
+    bidirectional: then every layer runs over the frames both ways, `hidden` units each.
 
     features: inputs per frame, groups of one value per band; the last group is log power, the first ones say how far
     every band is above its noise floor and, for arrays, what the spatial cues say. The gain is sigmoid(theta + sum of
@@ -18,11 +22,16 @@ class MaskNet(nn.Module):
     through the LSTMs.
     """
 
-    def __init__(self, bands: int, features: int, hidden: int = 192, layers: int = 2) -> None:
+    def __init__(
+        self, bands: int, features: int, hidden: int = 192, layers: int = 2, bidirectional: bool = False
+    ) -> None:
         super().__init__()
-        self.bands, self.features, self.hidden = bands, features, hidden
-        self.lstms = nn.ModuleList(nn.LSTM(features if i == 0 else hidden, hidden) for i in range(layers))
-        self.head = nn.Linear(hidden, features)
+        self.bands, self.features, self.hidden, self.bidirectional = bands, features, hidden, bidirectional
+        width = 2 * hidden if bidirectional else hidden
+        self.lstms = nn.ModuleList(
+            nn.LSTM(features if i == 0 else width, hidden, bidirectional=bidirectional) for i in range(layers)
+        )
+        self.head = nn.Linear(width, features)
         """thresholds first, then slopes"""
         for lstm in self.lstms:
             for name, parameter in lstm.named_parameters():
@@ -44,3 +53,9 @@ class MaskNet(nn.Module):
         theta, slopes = self.head(x).split((self.bands, self.features - self.bands), dim=-1)
         direct = (slopes * features[..., : -self.bands]).unflatten(-1, (-1, self.bands)).sum(-2)
         return torch.sigmoid(theta + direct), after
+
+
+def make_mask_net(network: MaskConfig | BlstmConfig, front: FrontEnd) -> MaskNet:
+    """The network of these settings for what `front` gives."""
+    shape = front.layout.bands, front.feature_count, network.hidden, network.layers
+    return MaskNet(*shape, bidirectional=isinstance(network, BlstmConfig))

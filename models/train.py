@@ -1,4 +1,4 @@
-"""Train a mask network: python -m models.train --speech DIR --noise DIR --out DIR. See models/README.md."""
+"""Train a network: python -m models.train RECIPE.toml. See models/README.md."""
 
 from __future__ import annotations
 
@@ -10,8 +10,18 @@ from pathlib import Path
 import torch
 
 from edge.errors import EdgeError
-from edge.profiles import PROFILES
-from models.trainer import TrainConfig, Trainer
+from models.recipe import change, load_recipe
+from models.tasks import Sources
+from models.trainer import Trainer
+
+FOLDERS = {
+    "speech": "folder of sound files or of speech*.tar shards",
+    "noise": "folder of sound files or of noise*.tar shards",
+    "scenes": "folder of models.array_scenes, for a network with cues",
+    "cache": "where decoded audio is kept (default: OUT/cache)",
+    "start-from": "checkpoint of another run to begin with",
+    "out": "folder of the run; a run that is there is resumed",
+}
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """from malloc.h"""
@@ -30,47 +40,36 @@ def keep_freed_memory() -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m models.train", description=__doc__)
-    parser.add_argument("--speech", type=Path, help="folder of sound files or of speech*.tar shards")
-    parser.add_argument("--noise", type=Path, help="folder of sound files or of noise*.tar shards")
-    parser.add_argument("--scenes", type=Path, help="folder of models.array_scenes: trains the network for arrays")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run; a run that is there is resumed")
-    parser.add_argument("--cache", type=Path, help="where decoded audio is kept (default: OUT/cache)")
-    parser.add_argument("--profile", choices=sorted(PROFILES), default="assistant")
-    parser.add_argument("--run-every-hops", type=int, help="hops between network runs (default: 1, hearing 4)")
-    parser.add_argument("--start-from", type=Path, help="checkpoint of another run to begin with")
-    parser.add_argument("--learning-rate", type=float, default=TrainConfig.learning_rate)
-    parser.add_argument("--hidden", type=int, default=192)
-    parser.add_argument("--minutes", type=float, default=60.0, help="processor time of a process to stop after")
-    parser.add_argument("--max-steps", type=int, default=1_000_000, help="steps to stop after")
-    parser.add_argument("--validate-every", type=int, default=TrainConfig.validate_every, help="steps; saves too")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "recipe", type=Path, metavar="RECIPE.toml", help="every setting; those that ship: models/recipes"
+    )
+    for name, text in FOLDERS.items():
+        parser.add_argument(f"--{name}", metavar="PATH", help=f"{text}, instead of what the recipe says")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="any other setting, as often as needed"
+    )
     parser.add_argument("--threads", type=int, default=1, help="per process; two processes beat one with two threads")
     a = parser.parse_args(arguments)
-    if (a.scenes is None) == (a.speech is None or a.noise is None):
-        parser.error("give --speech and --noise, or --scenes")
-    if a.scenes is not None and a.profile != "assistant":
-        parser.error("--scenes are made for the profile assistant")
-    if a.scenes is not None and a.run_every_hops not in (None, 1):
-        parser.error("--scenes have a frame every hop, so the network runs every hop")
     torch.set_num_threads(a.threads)
     keep_freed_memory()
-    every = a.run_every_hops or {"assistant": 1, "hearing": 4}[a.profile]
-    config = TrainConfig(
-        a.profile,
-        every,
-        a.scenes is not None,
-        a.hidden,
-        learning_rate=a.learning_rate,
-        validate_every=a.validate_every,
-        minutes=a.minutes,
-        max_steps=a.max_steps,
-        seed=a.seed,
-    )
+    trainer = None
     try:
-        Trainer(config, a.cache or a.out / "cache", a.speech, a.noise, a.out, a.start_from, a.scenes).run()
+        folders = {name.replace("-", "_") for name in FOLDERS}
+        changes = [(f"data.{n}", getattr(a, n)) for n in sorted(folders) if getattr(a, n) is not None]
+        recipe = load_recipe(a.recipe, [*map(change, a.set), *changes])
+        data = recipe.data
+        out = Path(data.out).expanduser()
+        sources = Sources(data.path("cache") or out / "cache", *map(data.path, ("speech", "noise", "scenes")))
+        trainer = Trainer(recipe.config, sources, out, data.path("start_from"))
+        if trainer.ranks.rank == 0:
+            print(trainer.task.about, flush=True)
+        trainer.run()
     except EdgeError as error:
         print(error, file=sys.stderr)
         return error.exit_code
+    finally:
+        if trainer is not None:
+            trainer.ranks.close()
     return 0
 
 

@@ -1,159 +1,69 @@
-"""One training run: the network, its batches, its optimiser and where it stands on disk."""
+"""One training run: a network, its batches, its optimiser and where it stands on disk."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 import time
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from edge.mask.features import CUES
-from edge.profiles import PROFILES
-from models import checkpoint, losses
+from edge.errors import ModelError
+from models import checkpoint
+from models.config import TrainConfig, config_from_dict, config_to_dict
 from models.curve import draw_curve
-from models.data import load_corpus
-from models.envelopes import Envelopes
-from models.examples import JUDGED_EVERY, ArrayExamples, Examples, MixedExamples, Source
-from models.frontend import FrontEnd
-from models.loudness import Loudness
-from models.mixing import Mixer, MixingConfig
-from models.net import MaskNet
-from models.restore import restore
-from models.transfer import band_map, transfer
+from models.ranks import Ranks
+from models.tasks import Sources, Task, make_task
 
 COOLDOWN = 0.3
 """Share of the time allowed over which the learning rate falls linearly to nothing: much is gained there."""
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    profile: str = "assistant"
-    run_every_hops: int = 1
-    cues: bool = False
-    """a network for arrays, which is told the spatial cues"""
-    hidden: int = 192
-    layers: int = 2
-    learning_rate: float = 1.5e-3
-    averaging: float = 0.999
-    """share kept per step by the running mean of the weights, which is what is validated and exported"""
-    warmup_steps: int = 150
-    clip_norm: float = 0.5
-    plateau_patience: int = 12
-    """validations without improvement before the learning rate halves"""
-    least_factor: float = 0.05
-    """share of the learning rate below which a run on a plateau ends early"""
-    validate_every: int = 400
-    validation_batches: int = 6
-    minutes: float = 60.0
-    """of processor time of one process, so that a busy or stopped machine does not use them up"""
-    max_steps: int = 1_000_000
-    seed: int = 1
-    mixing: MixingConfig = field(default_factory=MixingConfig)
-
-
-class Ranks:
-    """The processes of one run: averaged gradients, and one decision on when to stop. A single process works too."""
-
-    def __init__(self) -> None:
-        self.rank, self.count = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-        if self.count > 1:
-            torch.distributed.init_process_group("gloo")
-
-    def average(self, values: Tensor) -> Tensor:
-        if self.count > 1:
-            torch.distributed.all_reduce(values)
-            values /= self.count
-        return values
+KEPT = ("step", "elapsed_s", "factor", "bad", "best", "history", "ancestors")
+"""what a checkpoint holds of the trainer itself"""
 
 
 class Trainer:
     """One run: a network, its front end, its batches and where it stands. Every step can be resumed exactly."""
 
-    def __init__(
-        self,
-        config: TrainConfig,
-        data: Path,
-        speech: Path | None,
-        noise: Path | None,
-        out: Path,
-        start_from: Path | None = None,
-        scenes: Path | None = None,
-    ) -> None:
-        """data: cache of decoded audio; speech, noise: corpora to mix, or `scenes`: folder of `models.array_scenes`."""
+    def __init__(self, config: TrainConfig, sources: Sources, out: Path, start_from: Path | None = None) -> None:
+        """start_from: checkpoint of another run, whose weights a new run begins with."""
         self.config, self.out, self.ranks = config, out, Ranks()
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         torch.manual_seed(config.seed)
-        profile = PROFILES[config.profile]
-        self.front = FrontEnd(profile, config.run_every_hops, CUES if config.cues else ())
-        shape = (self.front.layout.bands, self.front.feature_count, config.hidden, config.layers)
-        self.net, self.average = MaskNet(*shape).to(self.device), MaskNet(*shape).to(self.device)
+        self.task: Task = make_task(config, sources, self.ranks)
+        self.net, self.average = self.task.net, self.task.average
         self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=config.learning_rate, weight_decay=1e-3)
-        self.weight = losses.bin_weights(profile.bins, profile.rate_hz).to(self.device)
-        self.interpolation = self.front.interpolation.to(self.device)
-        frames = (profile.bins, profile.rate_hz, self.front.frame_hop * JUDGED_EVERY)
-        self.envelopes, self.loudness = Envelopes(*frames).to(self.device), Loudness(*frames).to(self.device)
         self.step, self.elapsed_s, self.factor, self.bad, self.best = 0, 0.0, 1.0, 0, float("inf")
         self.history: list[dict[str, float]] = []
         self.ancestors: list[dict[str, Any]] = []
         """the runs whose weights this one took over, the first one first"""
-        self._open(data, speech, noise, scenes)
-        if (out / "last.pt").exists():
-            self._restore(checkpoint.load(out / "last.pt"))
-        else:
-            typical = [self._typical.batch(i) for i in range(4)]
-            cues = [e.cue_power for e in typical if e.cue_power is not None]
-            self.front.fit(torch.cat([e.heard for e in typical], 1), torch.cat(cues, 1) if cues else None)
-            if start_from is not None:
-                self._start_from(checkpoint.load(start_from))
-            self.average.load_state_dict(self.net.state_dict())
+        # the first process alone reads checkpoints, which need not be on the other machines
+        self._restore(self.ranks.of_first(lambda: self._begin(start_from)))
 
-    def _open(self, data: Path, speech: Path | None, noise: Path | None, scenes: Path | None) -> None:
-        """The batches to train on, those that the features are normalised by (the same for every rank), and held-out
-        ones."""
-        c = self.config
-        self.source: Source
-        self._typical: Source
-        held: Source
-        if scenes is not None:
-            batch = c.mixing.batch
-            ours = ArrayExamples(scenes, "train", self.front, batch, c.seed, self.ranks.rank)
-            self._typical = ArrayExamples(scenes, "train", self.front, batch, c.seed)
-            held = ArrayExamples(scenes, "held-out", self.front, batch, varied=False)
-            self.source, self.hours = ours, {"scenes": round(ours.hours, 2)}
-            held_steps = range(c.validation_batches)
-        else:
-            assert speech is not None
-            assert noise is not None
-            voices, sounds = load_corpus(speech, "speech", data), load_corpus(noise, "noise", data)
-            self.hours = {"speech": round(voices.hours, 2), "noise": round(sounds.hours, 2)}
-            parts = voices.split(False), sounds.split(False)
-            self.source = MixedExamples(Mixer(*parts, c.mixing, c.seed, self.ranks.rank), self.front)
-            self._typical = MixedExamples(Mixer(*parts, c.mixing, c.seed), self.front)
-            held = MixedExamples(Mixer(voices.split(True), sounds.split(True), c.mixing, c.seed + 1000), self.front)
-            held_steps = range(0, 40 * c.validation_batches, 40)
-        self.validation = [held.batch(i) for i in held_steps]
-
-    def batch_loss(self, net: MaskNet, examples: Examples) -> tuple[Tensor, Tensor, losses.Targets]:
-        """(loss, gains per bin, targets) of a batch."""
-        with torch.no_grad():
-            features = self.front.features(examples.heard, examples.cue_power).to(self.device)
-            noisy, clean = examples.noisy.to(self.device), examples.clean.to(self.device)
-            targets = losses.prepare(noisy, clean, self.weight)
-        gains = examples.judged(net(features)[0]) @ self.interpolation
-        return losses.loss(gains, targets, self.envelopes, self.loudness), gains, targets
+    def _begin(self, start_from: Path | None) -> dict[str, Any]:
+        """The state to begin with: of the run in `out`, or a new one."""
+        if (self.out / "last.pt").exists():
+            state = checkpoint.load(self.out / "last.pt")
+            if config_from_dict(state["config"]).network != self.config.network:
+                raise ModelError(
+                    f"the run in {self.out} trains another network than this recipe's; give another folder (--out)"
+                )
+            return state
+        self.task.fit()
+        if start_from is not None:
+            state = checkpoint.load(start_from)
+            of_network = self.task.start_from(state)
+            run = {k: state[k] for k in ("step", "hours")} | {"minutes": round(state["elapsed_s"] / 60.0, 1)}
+            self.ancestors = [*state.get("ancestors", []), run | of_network]
+        self.average.load_state_dict(self.net.state_dict())
+        return self.state()
 
     def train_step(self) -> float:
-        examples = self.source.batch(self.step)
+        batch = self.task.batch(self.step)
         self.optimiser.zero_grad(set_to_none=True)
-        value, _, _ = self.batch_loss(self.net, examples)
+        value = self.task.loss(self.net, batch)
         value.backward()
         parameters = [p for p in self.net.parameters() if p.grad is not None]
         flat = torch.cat([p.grad.reshape(-1) for p in parameters if p.grad is not None] + [value.detach().reshape(1)])
@@ -192,55 +102,35 @@ class Trainer:
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """Loss, spectral SDR gain and envelope correlation on held-out talkers and noises, the same every time."""
-        values, gained, kept, lost = [], [], [], []
-        for examples in self.validation:
-            value, gains, t = self.batch_loss(self.average, examples)
-            values.append(float(value))
-            gain_db = losses.sdr_db(gains, t) - losses.sdr_db(torch.ones_like(gains), t)
-            gained += gain_db[t.speaks].tolist()
-            enhanced = gains.square() * t.noisy_power
-            kept += self.envelopes.correlation(enhanced, t.clean_power)[t.speaks].tolist()
-            lost += self.loudness.disturbance(enhanced, t.clean_power)[t.speaks].tolist()
-        means = {"loss": values, "sdr_gain_db": gained, "envelopes": kept, "loudness": lost}
-        return {name: float(np.mean(v)) for name, v in means.items()}
+        """Means of the task's measures on held-out talkers and noises, the same every time."""
+        values: dict[str, list[float]] = {}
+        for batch in self.task.validation:
+            for name, of_items in self.task.measures(self.average, batch).items():
+                values.setdefault(name, []).extend(of_items)
+        found = {name: float(np.mean(v)) for name, v in values.items() if v}
+        # machines may round differently, and every process is to come to the same decisions
+        means = self.ranks.average(torch.tensor(list(found.values()), dtype=torch.float64))
+        return dict(zip(found, means.tolist(), strict=True))
 
     def state(self) -> dict[str, Any]:
-        keep = ("step", "elapsed_s", "factor", "bad", "best", "history", "hours", "ancestors")
         return {
-            "config": asdict(self.config),
+            "config": config_to_dict(self.config),
             "net": self.net.state_dict(),
             "average": self.average.state_dict(),
-            "front": {"mean": self.front.mean, "inverse_std": self.front.inverse_std},
             "optimiser": self.optimiser.state_dict(),
-            **{k: getattr(self, k) for k in keep},
+            "hours": self.task.hours,
+            **self.task.state(),
+            **{k: getattr(self, k) for k in KEPT},
         }
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.net.load_state_dict(state["net"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.front.mean.copy_(state["front"]["mean"])
-        self.front.inverse_std.copy_(state["front"]["inverse_std"])
-        for k in ("step", "elapsed_s", "factor", "bad", "best", "history"):
-            setattr(self, k, state[k])
-        self.ancestors = state.get("ancestors", [])
-
-    def _start_from(self, state: dict[str, Any]) -> None:
-        """Take over the network of another run, of this or of another profile."""
-        source, front = restore(state)
-        run = {k: state[k] for k in ("step", "hours")} | {"minutes": round(state["elapsed_s"] / 60.0, 1)}
-        self.ancestors = [*state.get("ancestors", []), run | {"profile": front.profile.name, "cues": bool(front.cues)}]
-        if front.profile == self.front.profile:
-            # the same features as it was trained on, so that it begins where it ended
-            count = front.layout.bands
-            for own, other in ((self.front.mean, front.mean), (self.front.inverse_std, front.inverse_std)):
-                if own.shape == other.shape:
-                    own.copy_(other)
-                else:  # cues that the other lacks keep what was just measured
-                    own[:count], own[-count:] = other[:count], other[-count:]
-        ends = (front.layout, front.profile, self.front.layout, self.front.profile)
-        transfer(source, self.net, band_map(*ends), band_map(*ends[2:], *ends[:2]))
+        self.task.restore(state)
+        for k in KEPT:
+            # runs from before there were ancestors have none
+            setattr(self, k, state.get(k, []) if k == "ancestors" else state[k])
 
     def _after_validation(self, train_loss: float) -> None:
         result = self.validate()

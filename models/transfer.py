@@ -32,19 +32,23 @@ def transfer(source: MaskNet, into: MaskNet, down: Tensor, up: Tensor) -> None:
     right when both see the same number of frames a second. Raises ModelError when the layers differ in number or
     size.
     """
-    if (source.hidden, len(source.lstms)) != (into.hidden, len(into.lstms)):
+    if (source.hidden, len(source.lstms), source.bidirectional) != (into.hidden, len(into.lstms), into.bidirectional):
         raise ModelError(
-            f"cannot start from a network of {len(source.lstms)} x {source.hidden} units, "
-            f"expected {len(into.lstms)} x {into.hidden}; pass --hidden {source.hidden}"
+            f"cannot start from a network of {_size(source)}, expected {_size(into)}; give [network] of its recipe"
         )
     weights = source.state_dict()
     groups = _matching_groups(source, into)
-    weights["lstms.0.weight_ih_l0"] = _regroup(weights["lstms.0.weight_ih_l0"].T, groups, source.bands, down.T).T
+    for name in [name for name in weights if name.startswith("lstms.0.weight_ih")]:
+        weights[name] = _regroup(weights[name].T, groups, source.bands, down.T).T
     # of the head, thresholds come first and stay first; slopes belong to all groups but the last
     rows = [0, *(g + 1 if g is not None else None for g in groups[:-1])]
     weights["head.weight"] = _regroup(weights["head.weight"], rows, source.bands, up)
     weights["head.bias"] = _regroup(weights["head.bias"][:, None], rows, source.bands, up)[:, 0]
     into.load_state_dict(weights)
+
+
+def _size(net: MaskNet) -> str:
+    return f"{len(net.lstms)} x {net.hidden} units" + (" both ways" if net.bidirectional else "")
 
 
 def _matching_groups(source: MaskNet, into: MaskNet) -> list[int | None]:

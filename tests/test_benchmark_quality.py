@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from benchmarks.quality.__main__ import main
 from benchmarks.quality.cache import ScoreCache, digest
 from benchmarks.quality.document import plain
 from benchmarks.quality.scores import Scorer
+from edge.store.disk import FILE_NAME
 
 # ---- kept scores ----
 
@@ -39,9 +42,10 @@ def test_cache_adds_and_forgives_damage(tmp_path: Path) -> None:
     cache.add("abcd", {"one": 1.0})
     cache.add("abcd", {"two": None})
     assert cache.load("abcd") == {"one": 1.0, "two": None}
-    assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == ["abcd.json"]
-    (tmp_path / "ab" / "abcd.json").write_text("{half")
-    assert cache.load("abcd") == {}
+    assert ScoreCache(tmp_path).load("abcd") == {"one": 1.0, "two": None}
+    with contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME)) as database, database:
+        database.execute("UPDATE entries SET value = ?", (b"{half",))
+    assert ScoreCache(tmp_path).load("abcd") == {}
     nothing = ScoreCache(None)
     nothing.add("abcd", {"one": 1.0})
     assert nothing.load("abcd") == {}

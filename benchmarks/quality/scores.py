@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.quality import srmr, words
+from benchmarks.quality import words
 from benchmarks.quality.cache import ScoreCache, digest
-from edge.quality import metrics
+from edge.quality import metrics, srmr
 
 F32 = NDArray[np.float32]
 Score = dict[str, float]
@@ -44,7 +44,7 @@ _METRICS: dict[str, tuple[str, Callable[[F32, F32], Score]]] = {
     "estoi": ("pystoi", lambda r, e: {"estoi": float(metrics.estoi(r, e))}),
     "si_sdr": ("", lambda r, e: {"si_sdr_db": float(metrics.si_sdr_db(r, e))}),
     "dnsmos": ("speechmos", _dnsmos),
-    "srmr": ("", lambda r, e: {"srmr": srmr.srmr(e)}),
+    "srmr": ("", lambda r, e: {"srmr": float(srmr.srmr(e))}),
 }
 """metric -> package that it comes from, and what takes it"""
 _REVISION = {"si_sdr": "1", "srmr": srmr.REVISION}

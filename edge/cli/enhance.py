@@ -4,33 +4,22 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
-import os
-import stat
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge.cli.common import add_config_or_board, config_of, not_empty, plain_warnings, print_json, say_when_compiling
+from edge.cli.common import add_config_or_board, not_empty, plain_warnings, print_json, say_when_compiling
+from edge.cli.enhance_config import OUTPUTS, enhance_config, needs_whole, seconds_range
+from edge.cli.sound_target import check_target, format_for, temporary
 from edge.console import say
-from edge.errors import AudioFileError, ConfigError, UsageError
-from edge.kinds import BEAMFORMER_KINDS, MASK_KINDS
+from edge.errors import AudioFileError
+from edge.kinds import BEAMFORMER_KINDS, ENHANCER_KINDS, MASK_KINDS
 
 if TYPE_CHECKING:
     from edge.audio.wav_source import WavSource
     from edge.config.schema import Config
-
-_OUTPUTS = {"listen": ["listen"], "asr": ["asr"], "both": ["listen", "asr"]}
-_FORMATS = {
-    "PCM_24": "S24_3LE",
-    "PCM_32": "S32_LE",
-    "FLOAT": "FLOAT_LE",
-    "DOUBLE": "FLOAT_LE",
-}
-"""subtype of the input -> format of the output; anything else, 8 bits and lossy ones among them, becomes 16 bits"""
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
@@ -51,12 +40,35 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser.add_argument("--azimuth", metavar="DEG", type=float, help="fixed look direction, counter-clockwise")
     parser.add_argument("--elevation", metavar="DEG", type=float, help="look direction above the plane of the array")
     parser.add_argument("--beamformer", choices=BEAMFORMER_KINDS)
-    parser.add_argument("--mask", choices=MASK_KINDS)
+    parser.add_argument(
+        "--mask",
+        choices=ENHANCER_KINDS,
+        help=f"what removes the noise; {', '.join(MASK_KINDS)} as live, the others hear the whole recording at once",
+    )
     parser.add_argument("--model", metavar="NAME", help="shipped model, or path of a manifest (.json)")
     parser.add_argument("--floor-db", metavar="DB", type=float, help="least gain of the listen output")
+    noise = parser.add_mutually_exclusive_group()
+    noise.add_argument(
+        "--noise",
+        metavar="FILE",
+        type=not_empty,
+        help="recording of the noise alone, for wiener and spectral_subtraction and their _offline kin",
+    )
+    noise.add_argument(
+        "--noise-from",
+        metavar="START:END",
+        type=seconds_range,
+        help="from and to which second IN is noise alone, for the same; without either the noise is tracked",
+    )
+    parser.add_argument(
+        "--over-subtraction",
+        metavar="TIMES",
+        type=float,
+        help="how many times spectral subtraction takes off the noise where speech is weak (default 3)",
+    )
     parser.add_argument(
         "--output",
-        choices=tuple(_OUTPUTS),
+        choices=tuple(OUTPUTS),
         default="listen",
         help="what to write: listen (beam and mask), asr (beam only), or both as two channels",
     )
@@ -77,12 +89,14 @@ def run(args: argparse.Namespace) -> int:
     probe.open()
     channels, rate_hz = probe.channels, probe.file_rate_hz
     probe.close()
-    _check_target(target_path, source_path)
+    check_target(target_path, source_path)
     if args.channel is not None:
         if not 1 <= args.channel <= channels:
             raise AudioFileError(f"{args.input} has no channel {args.channel}; expected --channel from 1 to {channels}")
         channels = 1
-    config = _config(args, channels)
+    config = enhance_config(args, channels)
+    if needs_whole(args):
+        return _run_whole(args, config, rate_hz, channels)
     enhancer = Enhancer(config, rate_hz)
     source = WavSource(source_path, rate_hz=rate_hz)
     started_s = time.perf_counter()
@@ -118,66 +132,33 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _config(args: argparse.Namespace, channels: int) -> Config:
-    """The configuration for a file of so many channels. Raises ConfigError, UsageError or AudioFileError."""
-    from edge.config.schema import ArrayConfig
+def _run_whole(args: argparse.Namespace, config: Config, rate_hz: int, channels: int) -> int:
+    """The same with an enhancer that hears the recording at once."""
+    from edge.audio.wav_source import WavSource
+    from edge.cli.enhance_whole import Whole, print_whole
 
-    overrides = {
-        "beamformer.kind": args.beamformer,
-        "beamformer.steering": None if args.azimuth is None else "fixed",
-        "beamformer.azimuth_deg": args.azimuth,
-        "beamformer.elevation_deg": args.elevation,
-        "mask.kind": args.mask,
-        "mask.model": args.model,
-        "mask.floor_db": args.floor_db,
-        "output.channels": _OUTPUTS[args.output],
+    whole = Whole(args, config, rate_hz)
+    source = WavSource(args.input, rate_hz=rate_hz)
+    started_s = time.perf_counter()
+    _write(source, whole, Path(args.output_file), 1, args.channel)
+    warnings = [source.warning] * bool(source.warning) + whole.warnings
+    for warning in warnings:
+        say(f"warning: {warning}")
+    report = {
+        "input": args.input,
+        "output": args.output_file,
+        "rate_hz": rate_hz,
+        "channels": channels,
+        "channel": args.channel,
+        **whole.report(),
+        "warning": "; ".join(warnings) or None,
+        "wall_s": time.perf_counter() - started_s,
     }
-    named = args.config or args.board
-    one = f"{args.input} has 1 channel" if args.channel is None else f"--channel {args.channel} takes 1 channel"
-    if channels == 1 and (args.azimuth is not None or args.elevation is not None):
-        raise UsageError(f"{one}, so there is no direction to look into; leave out the angles")
-    if channels == 1 and args.beamformer not in (None, "none"):
-        raise UsageError(f"{one}, so there is nothing to beamform; leave out --beamformer")
-    if channels > 1 and not named:
-        raise AudioFileError(
-            f"{args.input} has {channels} channels; name the array with --config or --board, or take one channel of it "
-            "with --channel 1"
-        )
-    try:
-        config = config_of(args, overrides, {"output": {"kind": "null"}})
-    except ConfigError as error:
-        raise _naming_options(error, args) from None
-    roles, mics = config.array.roles, len(config.array.positions_m)
-    if channels == len(roles):
-        return config
-    if channels == 1:
-        say(f"{one}, so the beamformer of {named} is left out")
-        beamformer = dataclasses.replace(config.beamformer, kind="none")
-        return dataclasses.replace(config, array=ArrayConfig(), beamformer=beamformer)  # one microphone
-    if channels == mics:
-        say(
-            f"{args.input} has {channels} channels of {len(roles)} ({roles}), taken for the {mics} microphones in order"
-        )
-        return dataclasses.replace(config, array=dataclasses.replace(config.array, roles="M" * mics))
-    raise AudioFileError(
-        f"{args.input} has {channels} channels, but the array of {named} captures {len(roles)} (roles {roles}); "
-        "give the configuration or board that recorded it, or take one channel of it with --channel 1"
-    )
-
-
-def _naming_options(error: ConfigError, args: argparse.Namespace) -> ConfigError:
-    """The same error with options called by their names, and without the name of a file that is not to blame."""
-    options = {
-        "beamformer.azimuth_deg: ": ("--azimuth: ", args.azimuth),
-        "beamformer.elevation_deg: ": ("--elevation: ", args.elevation),
-        "mask.floor_db: ": ("--floor-db: ", args.floor_db),
-    }
-    problems, blamed = [], ""
-    for problem in error.problems:
-        key = next((key for key, (_, value) in options.items() if problem.startswith(key) and value is not None), "")
-        problems.append(problem.replace(key, options[key][0], 1) if key else problem)
-        blamed = blamed if key else error.source
-    return ConfigError(problems, blamed)
+    if args.json:
+        print_json(report)
+    else:
+        print_whole(report)
+    return 0
 
 
 def _write(source: WavSource, enhancer: Any, target_path: Path, outputs: int, channel: int | None) -> None:
@@ -187,8 +168,8 @@ def _write(source: WavSource, enhancer: Any, target_path: Path, outputs: int, ch
     from edge.audio.wav_sink import WavSink
 
     source.open()
-    with contextlib.closing(source), _temporary(target_path) as path, _progress(source) as advance:
-        sink = WavSink(path, source.rate_hz, outputs, _format(Path(source.path), target_path))
+    with contextlib.closing(source), temporary(target_path) as path, _progress(source) as advance:
+        sink = WavSink(path, source.rate_hz, outputs, format_for(Path(source.path), target_path))
         try:
             sink.open()
             try:
@@ -209,58 +190,6 @@ def _write(source: WavSource, enhancer: Any, target_path: Path, outputs: int, ch
             raise AudioFileError(
                 f"{source.warning or f'{source.path}: no sound could be read'}; {target_path} was not written"
             )
-
-
-def _format(source_path: Path, target_path: Path) -> str:
-    import soundfile
-
-    format_ = _FORMATS.get(soundfile.info(source_path).subtype, "S16_LE")
-    fits = target_path.suffix.lower() != ".flac" or format_ in ("S16_LE", "S24_3LE")
-    return format_ if fits else "S24_3LE"
-
-
-def _check_target(target_path: Path, source_path: Path) -> None:
-    """Whether a sound file can be written there. Raises UsageError or AudioFileError."""
-    if target_path.suffix.lower() not in (".wav", ".flac"):
-        raise UsageError(f"{target_path}: expected an output name that ends in .wav or .flac")
-    try:
-        found = os.stat(os.path.realpath(target_path))
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise AudioFileError(f"{target_path}: cannot be written ({error.strerror})") from error
-    if os.path.samestat(found, os.stat(source_path)):
-        raise UsageError(f"{target_path} is both input and output; write to another file")
-    if stat.S_ISDIR(found.st_mode):
-        raise UsageError(f"{target_path} is a folder; expected the name of a file to write")
-    if not stat.S_ISREG(found.st_mode):
-        raise AudioFileError(f"{target_path} is not a regular file; expected the name of a sound file to write")
-
-
-@contextlib.contextmanager
-def _temporary(target_path: Path) -> Iterator[Path]:
-    """A path beside the file that `target_path` or its link means; takes that name in the end, or goes away."""
-    real_path = Path(os.path.realpath(target_path))
-    folder = real_path.parent
-    if not folder.is_dir():
-        shown = folder if target_path.is_symlink() else target_path.parent
-        raise AudioFileError(f"{target_path}: the folder {shown} does not exist; create it first")
-    try:
-        # a name near the longest that the file system takes has to fit with what is added to it
-        handle, name = tempfile.mkstemp(prefix=f".{target_path.stem[:30]}-", suffix=target_path.suffix, dir=folder)
-    except OSError as error:
-        raise AudioFileError(f"{target_path}: cannot be written ({error.strerror})") from error
-    os.close(handle)
-    # a temporary file is private, the result gets the rights any new file gets
-    umask = os.umask(0)
-    os.umask(umask)
-    os.chmod(name, 0o666 & ~umask)
-    try:
-        yield Path(name)
-        os.replace(name, real_path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ SUBCOMMANDS: dict[str, tuple[str, str]] = {
     "run": ("edge.cli.run", "run live: microphones in, loopback out, telemetry beside it"),
     "demo": ("edge.cli.demo", "show the whole path in real time with nothing attached"),
     "enhance": ("edge.cli.enhance", "enhance a sound file through the very same pipeline"),
+    "analyze": ("edge.cli.analyze", "show spectra and their shape: centroid, bandwidth, flatness, roll-off"),
     "check": ("edge.cli.check", "say what a configuration file means, or everything wrong with it"),
     "pattern": ("edge.cli.pattern", "show what a beam hears over frequency and direction, as numbers and picture"),
     "calibrate": ("edge.cli.calibrate", "measure gain and delay of each microphone, for [array] calibration"),
@@ -24,6 +25,7 @@ SUBCOMMANDS: dict[str, tuple[str, str]] = {
     "loopback": ("edge.cli.loopback", "explain and set up the ALSA loopback and its clock"),
     "doctor": ("edge.cli.doctor", "check this machine and say what to do about each finding"),
     "warmup": ("edge.cli.warmup", "compile the kernels and open the network, so that later starts are quick"),
+    "qa": ("edge.cli.qa", "measure enhanced files against clean ones, with pass or fail and a report"),
     "bench": ("edge.cli.bench", "measure the time per hop against the deadline"),
 }
 """Name -> (module with add_parser(subparsers) and run(args), one line of help). Only the chosen module is imported."""
@@ -42,6 +44,7 @@ exit codes:
   6    a sound file is missing, unreadable, empty, has the wrong channels, is unfit to calibrate with,
        or cannot be written
   7    the MQTT broker refused or could not be reached
+  8    the criteria of quality are not met (edge qa)
   130  interrupted
   141  whoever read the output has gone
 """

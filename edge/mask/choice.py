@@ -12,7 +12,7 @@ from edge.errors import ModelError
 from edge.kinds import PRECISIONS
 from edge.mask.manifest import Manifest, load_manifest, resolve_model
 from edge.mask.measured import Measured, read_measured
-from edge.profiles import Profile
+from edge.profiles import PROFILES, Profile
 from edge.resources import data_folder
 
 DEFAULT_PRECISION = PRECISIONS[0]
@@ -79,6 +79,17 @@ def shipped_networks(profile: Profile, mics: int) -> list[Shipped]:
             continue  # a damaged neighbour must not hide the good one
     suited = [each for each in found if each.kind == "mono" or geometry_kind(mics) == "array"]
     return sorted(suited, key=lambda each: QUALITY_ORDER.index(each.kind))
+
+
+def profile_of(model: str) -> str | None:
+    """Name of the profile that a model, named or by the path of its manifest, is made for; None where a glance does not
+    tell: what is wrong with it is told when it is opened. Raises ModelError for an unknown name.
+    """
+    try:
+        profile = json.loads(resolve_model(model).read_text(encoding="utf-8"))["profile"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return profile if profile in PROFILES else None
 
 
 def choose(config: MaskConfig, profile: Profile, mics: int = 1) -> Choice:

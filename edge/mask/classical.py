@@ -16,12 +16,21 @@ class WienerMask:
     """Wiener gain with decision-directed a-priori SNR (Ephraim and Malah 1984) over a tracked noise power.
 
     smoothing: weight of the past frame in the a-priori SNR at a 16 ms hop; xi_min_db: its lower bound.
+    noise_power (bins,) of |Y|^2 gives a fixed profile instead of the tracked one, in units of the pipeline's own
+    spectra (see `Stft`).
     """
 
     latency_samples = 0
 
-    def __init__(self, profile: Profile, smoothing: float = 0.96, xi_min_db: float = -25.0) -> None:
+    def __init__(
+        self,
+        profile: Profile,
+        smoothing: float = 0.96,
+        xi_min_db: float = -25.0,
+        noise_power: F32 | None = None,
+    ) -> None:
         self._tracker = NoiseTracker(profile)
+        self._noise = _fixed(noise_power, profile) if noise_power is not None else self._tracker.noise
         self._smoothing = np.float32(smoothing ** (profile.hop_ms / 16.0))
         self._xi_min = np.float32(10.0 ** (xi_min_db / 10.0))
         self._speech: F32 = np.zeros(profile.bins, np.float32)
@@ -30,7 +39,7 @@ class WienerMask:
     def step(self, spectrum: NDArray[np.complex64], gain: F32) -> None:
         tracker = self._tracker
         tracker.update(spectrum)
-        gains.wiener_gain(tracker.observed, tracker.noise, self._speech, self._smoothing, self._xi_min, gain)
+        gains.wiener_gain(tracker.observed, self._noise, self._speech, self._smoothing, self._xi_min, gain)
 
     def reset(self) -> None:
         self._tracker.reset()
@@ -52,10 +61,8 @@ class SpectralSubtractionMask:
         over_subtraction: float = 3.0,
         noise_power: F32 | None = None,
     ) -> None:
-        if noise_power is not None and noise_power.shape != (profile.bins,):
-            raise ValueError(f"noise_power has shape {noise_power.shape}, expected ({profile.bins},)")
         self._tracker = NoiseTracker(profile)
-        self._noise = self._tracker.noise if noise_power is None else np.ascontiguousarray(noise_power, np.float32)
+        self._noise = _fixed(noise_power, profile) if noise_power is not None else self._tracker.noise
         self._keep = np.float32(0.6 ** (profile.hop_ms / 8.0))
         self._over_max = np.float32(over_subtraction)
         self._smooth: F32 = np.zeros(profile.bins, np.float32)
@@ -85,3 +92,10 @@ class BypassMask:
 
     def reset(self) -> None:
         self._tracker.reset()
+
+
+def _fixed(noise_power: F32, profile: Profile) -> F32:
+    """A noise profile as the kernels read it, apart from the caller's. Raises ValueError on a wrong shape."""
+    if noise_power.shape != (profile.bins,):
+        raise ValueError(f"noise_power has shape {noise_power.shape}, expected ({profile.bins},)")
+    return np.array(noise_power, np.float32)

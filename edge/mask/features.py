@@ -12,6 +12,8 @@ from edge.profiles import Profile
 
 POWER_FLOOR = 1e-7
 """Added to a band's mean power before the logarithm: near 16-bit rounding noise, so silence is an ordinary value."""
+LEAST_DEVIATION = 0.1
+"""A feature that hardly moves is not blown up by its normalisation."""
 
 SINGLE_BINS_TO_HZ = 1250.0
 GROWTH = 0.064

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import difflib
-import hashlib
 import json
-import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import ModelError
-from edge.kinds import PRECISIONS
+from edge.manifests import is_whole, network_file, open_manifest, read_files, read_states, resolve
 from edge.mask.features import CUES, BandLayout, layout_from_centres
 from edge.profiles import PROFILES, Profile
 from edge.resources import data_folder
@@ -24,8 +18,6 @@ from edge.resources import data_folder
 FORMAT = 2
 FEATURES = "log10 of mean power in triangular bands, above a floor and as it is, analysis window of edge.windows"
 """the only kind of features this program computes"""
-MAX_MANIFEST_BYTES = 2**20
-_LARGEST_WHOLE = 2**127
 _MOST_HOPS = 64
 
 
@@ -55,36 +47,7 @@ class Manifest:
 
     def network_file(self, precision: str) -> Path:
         """Path of the network of a precision, size and checksum verified. Raises ModelError."""
-        if precision not in self.files:
-            known = ", ".join(sorted(self.files))
-            raise ModelError(
-                f"model {self.name} has no {precision!r} network, only {known}; set mask.precision to one of them"
-            )
-        name, expected, size = self.files[precision]
-        path = self.path.parent / name
-        try:
-            found = path.stat().st_size
-            if found != size and not path.is_dir():
-                raise ModelError(
-                    f"network file {path} is damaged: it has {found} bytes, the manifest says {size}; "
-                    "install the model again"
-                )
-            content = path.read_bytes()
-        except FileNotFoundError:
-            raise ModelError(
-                f"network file {path} is missing beside its manifest; copy it there or reinstall the model"
-            ) from None
-        except (OSError, ValueError) as error:
-            raise ModelError(
-                f"network file {path} cannot be read ({_reason(error)}); check the file and its permissions"
-            ) from None
-        actual = hashlib.sha256(content).hexdigest()
-        if actual != expected:
-            raise ModelError(
-                f"network file {path} is damaged: its sha256 begins {actual[:12]}, the manifest says {expected[:12]}; "
-                "install the model again"
-            )
-        return path
+        return network_file(self.path, self.name, self.files, precision)
 
 
 def resolve_model(name_or_path: str) -> Path:
@@ -92,48 +55,20 @@ def resolve_model(name_or_path: str) -> Path:
 
     Raises ModelError naming the shipped models when there is no such one.
     """
-    folder = data_folder("models")
-    shipped = {p.stem: p for p in sorted(folder.glob("*.json"))}
-    if name_or_path in shipped:
-        return shipped[name_or_path]
-    if name_or_path.endswith(".json") or "/" in name_or_path or "\\" in name_or_path:
-        return Path(os.path.expanduser(name_or_path))
-    close = difflib.get_close_matches(name_or_path, shipped, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    known = ", ".join(shipped) or "none"
-    raise ModelError(
-        f"model {name_or_path!r} is not known; shipped models: {known}; or give the path of a manifest{hint}"
-    )
+    return resolve(name_or_path, data_folder("models"))
 
 
 def load_manifest(path: Path, profile: Profile) -> Manifest:
     """Read and check a manifest for a profile. Raises ModelError, one sentence, for anything wrong with it."""
-    try:
-        if path.suffix == ".onnx":
-            raise ModelError(f"model {path} is a network; name its manifest, the .json beside it")
-        if path.exists() and not (path.is_file() or path.is_dir()):
-            raise ModelError(f"model manifest {path} is a device, pipe or socket, expected a file; check mask.model")
-        with path.open("rb") as file:
-            text = file.read(MAX_MANIFEST_BYTES + 1).decode("utf-8")
-    except FileNotFoundError:
-        raise ModelError(f"model manifest {path} does not exist; check mask.model") from None
-    except IsADirectoryError:
-        raise ModelError(f"model {path} is a folder; name the manifest (.json) in it") from None
-    except (OSError, ValueError) as error:
+    read = open_manifest(path)
+    kind = read.data.get("kind") if isinstance(read.data, dict) else None
+    if kind is not None:
         raise ModelError(
-            f"model manifest {path} cannot be read ({_reason(error)}); check the file and its permissions"
-        ) from None
-    if len(text) > MAX_MANIFEST_BYTES:
-        raise ModelError(f"model manifest {path} is larger than 1 MiB, expected a few KiB; check mask.model")
-    try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise ModelError(f"model manifest {path} is not valid JSON ({reason}); install the model again") from None
-    read = _Reader(path, data)
+            f"model {path} is a {kind!r}, which enhances recordings only; expected a mask network (mask.model)"
+        )
     if read.value(int, "format") != FORMAT:
         raise ModelError(
-            f"model manifest {path} has format {data['format']}, this program reads format {FORMAT}; update one"
+            f"model manifest {path} has format {read.data['format']}, this program reads format {FORMAT}; update one"
         )
     expected = {
         "profile": profile.name,
@@ -161,7 +96,7 @@ def load_manifest(path: Path, profile: Profile) -> Manifest:
     centres = read.value(list, "features", "band_centre_bins")
     last = profile.bins - 1
     # before the layout is made, which has as many bins as the last centre says
-    if not all(_is_whole(centre) and 0 <= centre <= last for centre in centres):
+    if not all(is_whole(centre) and 0 <= centre <= last for centre in centres):
         raise read.wrong("features.band_centre_bins", f"whole numbers rising from 0 to a last bin of {last}")
     try:
         layout = layout_from_centres(centres)
@@ -194,26 +129,8 @@ def load_manifest(path: Path, profile: Profile) -> Manifest:
     for key, size in (("input", count), ("direct", count), ("output", layout.bands)):
         shape = [1, 1, size]
         found = read.value(list, key, "shape")
-        if not all(map(_is_whole, found)) or found != shape:
+        if not all(map(is_whole, found)) or found != shape:
             raise read.wrong(f"{key}.shape", str(shape))
-    states = []
-    for i, row in enumerate(read.value(list, "states")):
-        one = _Reader(path, row, f"states[{i}].")
-        dims = one.value(list, "shape")
-        if not all(_is_whole(d) and d > 0 for d in dims):
-            raise one.wrong("shape", "positive whole numbers")
-        states.append((one.value(str, "input"), one.value(str, "output"), tuple(dims)))
-    files = {}
-    for precision, row in read.value(dict, "files").items():
-        one = _Reader(path, row, f"files.{precision}.")
-        file_name, size = one.value(str, "file"), one.value(int, "bytes")
-        if Path(file_name).name != file_name:
-            raise one.wrong("file", "a file name without a folder")
-        if size < 1:
-            raise one.wrong("bytes", "the size of the file")
-        files[str(precision)] = (file_name, one.value(str, "sha256"), size)
-    if not files or not set(files) <= set(PRECISIONS):
-        raise read.wrong("files", f"a table of at least one of {', '.join(PRECISIONS)}")
     return Manifest(
         path=path,
         name=name,
@@ -227,53 +144,6 @@ def load_manifest(path: Path, profile: Profile) -> Manifest:
         input_name=read.value(str, "input", "name"),
         direct_name=read.value(str, "direct", "name"),
         output_name=read.value(str, "output", "name"),
-        states=tuple(states),
-        files=files,
+        states=read_states(read),
+        files=read_files(read),
     )
-
-
-def _is_whole(value: Any) -> bool:
-    """JSON's true and false are whole numbers for Python, not for a manifest."""
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)
-
-
-class _Reader:
-    """Typed reading of the manifest's keys with one kind of message."""
-
-    def __init__(self, path: Path, data: Any, prefix: str = "") -> None:
-        self.path, self.data, self.prefix = path, data, prefix
-
-    def wrong(self, key: str, expected: str) -> ModelError:
-        return ModelError(
-            f"model manifest {self.path}: {self.prefix}{key} should be {expected}; install the model again"
-        )
-
-    def value(self, kind: type, *keys: str) -> Any:
-        here = self.data
-        for key in keys:
-            if not isinstance(here, dict) or key not in here:
-                raise ModelError(
-                    f"model manifest {self.path}: key {self.prefix}{'.'.join(keys)} is missing; install the model again"
-                )
-            here = here[key]
-        if kind is float and _is_whole(here):
-            here = float(here) if abs(here) < _LARGEST_WHOLE else math.inf
-        if not isinstance(here, kind) or isinstance(here, bool):
-            names = {int: "a whole number", float: "a number", str: "text", list: "a list", dict: "a table"}
-            raise self.wrong(".".join(keys), names[kind])
-        return here
-
-    def numbers(self, count: int, *keys: str) -> NDArray[np.float32]:
-        values = np.empty(0, np.float32)
-        given = self.value(list, *keys)
-        if all(isinstance(number, float) or _is_whole(number) for number in given):
-            # what does not fit into 32 bits becomes infinite and is refused below
-            with contextlib.suppress(OverflowError), np.errstate(over="ignore"):
-                values = np.asarray(given, np.float32)
-        if values.shape != (count,) or not np.all(np.isfinite(values)):
-            raise self.wrong(".".join(keys), f"{count} numbers, one per feature and band")
-        return values

@@ -40,7 +40,7 @@ def _undefined(reason: str) -> Score:
     return Score(math.nan, reason)
 
 
-def _pair(reference: ArrayLike, estimate: ArrayLike, min_samples: int) -> tuple[Signal, Signal, str]:
+def pair(reference: ArrayLike, estimate: ArrayLike, min_samples: int) -> tuple[Signal, Signal, str]:
     """Both as float64 (samples,) and the reason why no intrusive metric can be taken of them, or ''."""
     r = np.asarray(reference, dtype=np.float64)
     e = np.asarray(estimate, dtype=np.float64)
@@ -65,7 +65,7 @@ def _ratio_db(signal_power: float, noise_power: float) -> Score:
 
 def snr_db(reference: ArrayLike, estimate: ArrayLike) -> Score:
     """Signal to error ratio in dB, 10 log10(|s|^2 / |s - e|^2). Not scale-invariant: a wrong gain counts as error."""
-    r, e, reason = _pair(reference, estimate, 1)
+    r, e, reason = pair(reference, estimate, 1)
     return _undefined(reason) if reason else _ratio_db(float(np.sum(r**2)), float(np.sum((r - e) ** 2)))
 
 
@@ -93,7 +93,7 @@ def segmental_snr_db(reference: ArrayLike, estimate: ArrayLike, rate_hz: int = R
     Hansen and Pellom, "An effective quality evaluation protocol for speech enhancement algorithms", ICSLP 1998.
     """
     frame = int(0.03 * rate_hz)
-    r, e, reason = _pair(reference, estimate, frame)
+    r, e, reason = pair(reference, estimate, frame)
     if reason:
         return _undefined(reason)
     window = np.hanning(frame + 2)[1:-1]
@@ -111,7 +111,7 @@ def si_sdr_db(reference: ArrayLike, estimate: ArrayLike) -> Score:
 
     Le Roux, Wisdom, Erdogan and Hershey, "SDR - half-baked or well done?", ICASSP 2019.
     """
-    r, e, reason = _pair(reference, estimate, 2)
+    r, e, reason = pair(reference, estimate, 2)
     if reason:
         return _undefined(reason)
     r, e = r - r.mean(), e - e.mean()
@@ -126,7 +126,7 @@ def pesq_wb(reference: ArrayLike, estimate: ArrayLike, rate_hz: int = RATE_HZ) -
     """PESQ MOS-LQO, wide band (ITU-T P.862.2), 1.04 to 4.64. Needs the `pesq` package (extra: quality)."""
     if rate_hz != RATE_HZ:
         return _undefined(f"wide-band PESQ is defined at 16 kHz, not at {rate_hz} Hz")
-    r, e, reason = _pair(reference, estimate, rate_hz // 4)
+    r, e, reason = pair(reference, estimate, rate_hz // 4)
     if reason:
         return _undefined(reason)
     try:
@@ -142,7 +142,7 @@ def pesq_wb(reference: ArrayLike, estimate: ArrayLike, rate_hz: int = RATE_HZ) -
 
 def _pystoi(reference: ArrayLike, estimate: ArrayLike, rate_hz: int, extended: bool) -> Score:
     # 30 frames of 128 samples at 10 kHz is the least that one intermediate measure needs
-    r, e, reason = _pair(reference, estimate, math.ceil(0.4 * rate_hz))
+    r, e, reason = pair(reference, estimate, math.ceil(0.4 * rate_hz))
     if reason:
         return _undefined(reason)
     try:

@@ -12,29 +12,33 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
-from edge.errors import AudioFileError, ModelError  # noqa: E402
+from small import RECIPES  # noqa: E402
+
+from edge.errors import AudioFileError, ConfigError, ModelError  # noqa: E402
 from edge.mask.features import CUES  # noqa: E402
 from edge.mask.network import NetworkMask  # noqa: E402
 from edge.profiles import PROFILES  # noqa: E402
 from models import checkpoint  # noqa: E402
 from models.array_items import Heard  # noqa: E402
 from models.array_shards import pack, write_shard  # noqa: E402
+from models.config import MaskConfig, TrainConfig  # noqa: E402
 from models.curve import draw_curve  # noqa: E402
 from models.examples import LEAST_TALKER_GAIN_DB, ArrayExamples  # noqa: E402
 from models.export import export  # noqa: E402
 from models.frontend import FrontEnd  # noqa: E402
 from models.mixing import MixingConfig  # noqa: E402
-from models.restore import restore  # noqa: E402
+from models.restore import restore_mask  # noqa: E402
+from models.tasks import Sources  # noqa: E402
 from models.train import main as train_main  # noqa: E402
-from models.trainer import TrainConfig, Trainer  # noqa: E402
+from models.trainer import Trainer  # noqa: E402
 
 pytestmark = pytest.mark.train
 
 PROFILE = PROFILES["assistant"]
 FRAMES = 100
+ARRAY = str(RECIPES / "array.toml")
 CONFIG = TrainConfig(
-    cues=True,
-    hidden=24,
+    network=MaskConfig(cues=True, hidden=24),
     validate_every=20,
     validation_batches=1,
     warmup_steps=5,
@@ -124,26 +128,25 @@ def test_now_and_then_the_cues_are_missing(scenes: Path) -> None:
 
 
 def test_no_scenes_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code = train_main(["--scenes", str(tmp_path), "--out", str(tmp_path / "run")])
+    code = train_main([ARRAY, "--set", "data.start_from=", "--scenes", str(tmp_path), "--out", str(tmp_path / "run")])
     assert code == AudioFileError.exit_code
     assert "no train scenes in" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [[], ["--speech", "x"], ["--scenes", "x", "--speech", "x", "--noise", "x"]])
-def test_either_sounds_or_scenes(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        train_main([*arguments, "--out", "y"])
-    assert "give --speech and --noise, or --scenes" in capsys.readouterr().err
+@pytest.mark.parametrize("arguments", [["--scenes", ""], ["--speech", "x"], ["--speech", "x", "--noise", "x"]])
+def test_scenes_and_nothing_else(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert train_main([ARRAY, *arguments, "--out", "y"]) == ConfigError.exit_code
+    assert "a network with cues is trained on data.scenes" in capsys.readouterr().err
 
 
 def test_training_on_scenes_uses_the_cues_and_exports_beside_a_listener(scenes: Path, tmp_path: Path) -> None:
-    trainer = Trainer(CONFIG, tmp_path, None, None, tmp_path / "run", scenes=scenes)
+    trainer = Trainer(CONFIG, Sources(tmp_path, scenes=scenes), tmp_path / "run")
     before = trainer.validate()["loss"]
     trainer.run()
     assert trainer.validate()["loss"] < before - 0.05
     assert (tmp_path / "run" / "curve.png").stat().st_size > 1000
     state = checkpoint.load(tmp_path / "run" / "last.pt")
-    net, front = restore(state)
+    net, front = restore_mask(state)
     examples = ArrayExamples(scenes, "held-out", front, 1, varied=False).batch(0)
     with torch.no_grad():
         expected = (net(front.features(examples.heard, examples.cue_power))[0] @ front.interpolation)[:, 0].numpy()
@@ -151,8 +154,8 @@ def test_training_on_scenes_uses_the_cues_and_exports_beside_a_listener(scenes: 
         without = (net(front.features(examples.heard, deaf))[0] @ front.interpolation)[:, 0].numpy()
     assert np.abs(expected - without).mean() > 0.02  # the cues count
 
-    mono = dataclasses.replace(CONFIG, cues=False)
-    ears = Trainer(mono, tmp_path, None, None, tmp_path / "other", scenes=scenes)
+    mono = dataclasses.replace(CONFIG, network=MaskConfig(hidden=24))
+    ears = Trainer(mono, Sources(tmp_path, scenes=scenes), tmp_path / "other")
     export(ears.state(), tmp_path / "out", "ears")
     with pytest.raises(ModelError, match="--listener"):
         export(state, tmp_path / "out", "array")

@@ -18,11 +18,14 @@ from edge.mask.network import NetworkMask, resolve_model  # noqa: E402
 from edge.profiles import PROFILES  # noqa: E402
 from edge.stft import Stft  # noqa: E402
 from models import checkpoint  # noqa: E402
+from models.config import MaskConfig  # noqa: E402
 from models.export import export  # noqa: E402
 from models.frontend import FrontEnd  # noqa: E402
-from models.graph import build_graph, store_in_half  # noqa: E402
+from models.graph import build_graph  # noqa: E402
 from models.net import MaskNet  # noqa: E402
-from models.restore import restore  # noqa: E402
+from models.onnx_files import store_in_half  # noqa: E402
+from models.restore import restore_mask  # noqa: E402
+from models.tasks import Sources  # noqa: E402
 from models.trainer import Trainer  # noqa: E402
 from models.transfer import band_map, transfer  # noqa: E402
 
@@ -58,13 +61,13 @@ def test_export_streams_what_torch_computes(name: str, corpora: tuple[Path, Path
     """Waves -> torch, against waves -> spectra -> NetworkMask hop by hop: gains within 1e-3 (16-bit weights)."""
     profile = PROFILES[name]
     every = {"assistant": 1, "hearing": 4}[name]
-    config = dataclasses.replace(CONFIG, profile=name, run_every_hops=every, max_steps=6, validate_every=6)
-    trainer = Trainer(config, *corpora, tmp_path / "run")
+    config = dataclasses.replace(CONFIG, network=MaskConfig(name, every, hidden=24), max_steps=6, validate_every=6)
+    trainer = Trainer(config, Sources(*corpora), tmp_path / "run")
     trainer.run()
     state = checkpoint.load(tmp_path / "run" / "last.pt")
     manifest = export(state, tmp_path / "out", "toy")
-    net, front = restore(state)
-    spectra = trainer.source.batch(0).heard[:, :1]
+    net, front = restore_mask(state)
+    spectra = trainer.task.source.batch(0).heard[:, :1]
     with torch.no_grad():
         expected = (net(front.features(spectra))[0] @ front.interpolation)[:, 0].numpy()
     mask = NetworkMask(manifest, profile, "float")
@@ -170,7 +173,7 @@ def test_starting_from_another_profile_maps_bands_by_frequency() -> None:
         theta, slope = (part @ up.T for part in source.head(x).chunk(2, -1))
         expected = torch.sigmoid(theta + slope * features[..., : h.layout.bands])
         torch.testing.assert_close(into(features)[0], expected, atol=1e-5, rtol=0)
-    with pytest.raises(ModelError, match=r"pass --hidden 16"):
+    with pytest.raises(ModelError, match="2 x 16 units, expected 2 x 24 units"):
         transfer(source, MaskNet(h.layout.bands, 2 * h.layout.bands, 24), down, up)
 
 

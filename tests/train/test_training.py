@@ -12,16 +12,17 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
-from small import CONFIG, MIXING  # noqa: E402
+from small import CONFIG, MIXING, RECIPES  # noqa: E402
 
 from edge.errors import AudioFileError, ModelError  # noqa: E402
 from models import checkpoint, synthetic  # noqa: E402
 from models.data import load_corpus  # noqa: E402
 from models.examples import Examples  # noqa: E402
 from models.mixing import Mixer, mix  # noqa: E402
-from models.restore import restore  # noqa: E402
+from models.restore import restore_mask  # noqa: E402
 from models.rooms import room_response  # noqa: E402
 from models.sounds import NoiseMaker  # noqa: E402
+from models.tasks import Sources  # noqa: E402
 from models.train import main as train_main  # noqa: E402
 from models.trainer import Trainer  # noqa: E402
 
@@ -73,22 +74,22 @@ def test_early_responses_end_by_70_ms() -> None:
 def test_a_batch_that_is_no_number_is_left_out(
     corpora: tuple[Path, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainer = Trainer(CONFIG, *corpora, tmp_path / "run")
+    trainer = Trainer(CONFIG, Sources(*corpora), tmp_path / "run")
     trainer.train_step()
     before = {k: v.clone() for k, v in trainer.net.state_dict().items()}
-    right = trainer.source.batch
+    right = trainer.task.source.batch
 
     def broken(step: int) -> Examples:
         examples = right(step)
         examples.clean[3] = float("nan")
         return examples
 
-    monkeypatch.setattr(trainer.source, "batch", broken)
+    monkeypatch.setattr(trainer.task.source, "batch", broken)
     trainer.train_step()
     assert trainer.step == 2
     for name, value in trainer.net.state_dict().items():
         assert torch.equal(value, before[name])
-    monkeypatch.setattr(trainer.source, "batch", right)
+    monkeypatch.setattr(trainer.task.source, "batch", right)
     trainer.train_step()
     assert all(bool(torch.isfinite(v).all()) for v in trainer.average.state_dict().values())
 
@@ -133,7 +134,7 @@ def test_clipping_leaves_the_target_whole() -> None:
 
 
 def test_training_lowers_the_loss_on_held_out_talkers(corpora: tuple[Path, Path, Path], tmp_path: Path) -> None:
-    trainer = Trainer(CONFIG, *corpora, tmp_path / "run")
+    trainer = Trainer(CONFIG, Sources(*corpora), tmp_path / "run")
     before = trainer.validate()["loss"]
     trainer.run()
     after = trainer.validate()["loss"]
@@ -146,13 +147,13 @@ def test_training_lowers_the_loss_on_held_out_talkers(corpora: tuple[Path, Path,
 def test_resuming_continues_exactly(corpora: tuple[Path, Path, Path], tmp_path: Path) -> None:
     # the learning rate follows the processor's clock too; with hours allowed it follows the steps alone
     config = dataclasses.replace(CONFIG, max_steps=10, minutes=1e9, validate_every=5)
-    whole = Trainer(config, *corpora, tmp_path / "whole")
+    whole = Trainer(config, Sources(*corpora), tmp_path / "whole")
     whole.run()
-    part = Trainer(config, *corpora, tmp_path / "parts")
+    part = Trainer(config, Sources(*corpora), tmp_path / "parts")
     for _ in range(5):
         part.train_step()
     checkpoint.save(tmp_path / "parts" / "last.pt", part.state())
-    rest = Trainer(config, *corpora, tmp_path / "parts")
+    rest = Trainer(config, Sources(*corpora), tmp_path / "parts")
     assert rest.step == 5
     rest.run()
     for one, other in ((whole.net, rest.net), (whole.average, rest.average)):
@@ -161,13 +162,13 @@ def test_resuming_continues_exactly(corpora: tuple[Path, Path, Path], tmp_path: 
 
 
 def test_the_average_of_the_weights_is_what_is_exported(corpora: tuple[Path, Path, Path], tmp_path: Path) -> None:
-    trainer = Trainer(dataclasses.replace(CONFIG, averaging=0.9), *corpora, tmp_path / "run")
+    trainer = Trainer(dataclasses.replace(CONFIG, averaging=0.9), Sources(*corpora), tmp_path / "run")
     mean = {k: v.clone() for k, v in trainer.net.state_dict().items()}
     for step in range(1, 13):
         trainer.train_step()
         kept = min(0.9, step / (step + 10.0))
         mean = {k: kept * mean[k] + (1.0 - kept) * v for k, v in trainer.net.state_dict().items()}
-    net, _ = restore(trainer.state())
+    net, _ = restore_mask(trainer.state())
     for name, value in net.state_dict().items():
         torch.testing.assert_close(value, mean[name], atol=1e-5, rtol=1e-4)
 
@@ -175,20 +176,20 @@ def test_the_average_of_the_weights_is_what_is_exported(corpora: tuple[Path, Pat
 def test_a_run_of_the_same_profile_begins_where_the_other_ended(
     corpora: tuple[Path, Path, Path], tmp_path: Path
 ) -> None:
-    first = Trainer(dataclasses.replace(CONFIG, max_steps=20), *corpora, tmp_path / "first")
+    first = Trainer(dataclasses.replace(CONFIG, max_steps=20), Sources(*corpora), tmp_path / "first")
     first.run()
     other = dataclasses.replace(CONFIG, seed=9)
-    second = Trainer(other, *corpora, tmp_path / "second", tmp_path / "first" / "best.pt")
+    second = Trainer(other, Sources(*corpora), tmp_path / "second", tmp_path / "first" / "best.pt")
     assert [run["step"] for run in second.ancestors] == [20]
     checkpoint.save(tmp_path / "second" / "last.pt", second.state())
-    third = Trainer(other, *corpora, tmp_path / "third", tmp_path / "second" / "last.pt")
+    third = Trainer(other, Sources(*corpora), tmp_path / "third", tmp_path / "second" / "last.pt")
     assert [run["step"] for run in third.ancestors] == [20, 0]
-    torch.testing.assert_close(second.front.mean, first.front.mean)
-    examples = first.validation[0]
+    torch.testing.assert_close(second.task.front.mean, first.task.front.mean)
+    examples = first.task.validation[0]
     with torch.no_grad():
-        expected = first.batch_loss(first.average, examples)[0]
-        torch.testing.assert_close(second.batch_loss(second.net, examples)[0], expected)
-        torch.testing.assert_close(second.batch_loss(second.average, examples)[0], expected)
+        expected = first.task.judge(first.average, examples)[0]
+        torch.testing.assert_close(second.task.judge(second.net, examples)[0], expected)
+        torch.testing.assert_close(second.task.judge(second.average, examples)[0], expected)
 
 
 def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
@@ -205,6 +206,14 @@ def test_the_command_trains_and_explains_a_missing_folder(
 ) -> None:
     _, speech, _ = corpora
     (tmp_path / "empty").mkdir()
-    arguments = ["--speech", str(speech), "--noise", str(tmp_path / "empty"), "--out", str(tmp_path / "run")]
+    arguments = [
+        str(RECIPES / "mono.toml"),
+        "--speech",
+        str(speech),
+        "--noise",
+        str(tmp_path / "empty"),
+        "--out",
+        str(tmp_path / "run"),
+    ]
     assert train_main(arguments) == AudioFileError.exit_code
     assert "no noise found" in capsys.readouterr().err

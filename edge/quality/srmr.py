@@ -8,11 +8,13 @@ and noise fill in fast modulations. There is no official code to agree with, so 
 from __future__ import annotations
 
 import functools
+import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-RATE_HZ = 16000
+from edge.quality.metrics import RATE_HZ, Score
+
 REVISION = "1"
 """kept scores of another revision are not used"""
 BANDS, LOWEST_HZ = 23, 125.0
@@ -89,13 +91,23 @@ def modulation_energies(signal: F64) -> F64:
     return found
 
 
-def srmr(signal: ArrayLike) -> float:
-    """Ratio of slow (4 to about 20 Hz) to fast modulation energy of (samples,) at 16 kHz; NaN for silence."""
+def srmr(signal: ArrayLike, rate_hz: int = RATE_HZ) -> Score:
+    """Ratio of slow (4 to about 20 Hz) to fast modulation energy of (samples,) at 16 kHz, whatever its level."""
     x = np.asarray(signal, np.float64)
-    if x.size < round(FRAME_S * RATE_HZ) or not np.isfinite(x).all() or not x.any():
-        return float("nan")
+    least = round(FRAME_S * RATE_HZ)
+    reason = ""
+    if rate_hz != RATE_HZ:
+        reason = f"SRMR is defined here at 16 kHz, not at {rate_hz} Hz"
+    elif x.ndim != 1 or x.size < least:
+        reason = f"too short: {x.size} samples, at least {least} needed"
+    elif not np.isfinite(x).all():
+        reason = "NaN or infinite samples"
+    elif not x.any():
+        reason = "the signal is silent"
+    if reason:
+        return Score(math.nan, reason)
     energy = modulation_energies(x)
     below = np.cumsum(energy.sum(axis=1))
     width_hz = _erb_hz(band_centres_hz())[int(np.argmax(below >= ENERGY_SHARE * below[-1]))]
     last = int(np.clip(np.sum(_modulation_filters()[1] < width_hz), 5, MODULATIONS_HZ.size))
-    return float(energy[:, :4].sum() / energy[:, 4:last].sum())
+    return Score(float(energy[:, :4].sum() / energy[:, 4:last].sum()))

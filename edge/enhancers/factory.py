@@ -1,0 +1,93 @@
+"""Makes the enhancer of whole recordings that a name means."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.config import Config, config_from_dict
+from edge.enhancers.base import OfflineEnhancer
+from edge.errors import ConfigError, UsageError
+from edge.kinds import ENHANCER_KINDS, MASK_KINDS
+
+F32 = NDArray[np.float32]
+
+OFFLINE = {
+    "wiener_offline": ("edge.enhancers.classical", "OfflineWiener"),
+    "spectral_subtraction_offline": ("edge.enhancers.classical", "OfflineSpectralSubtraction"),
+}
+"""classical ones that see the whole recording: module and class, made with the noise and its rules"""
+
+LEARNED = {
+    "blstm": ("edge.enhancers.blstm", "BlstmEnhancer"),
+    "conv_tasnet": ("edge.enhancers.tasnet", "ConvTasNetEnhancer"),
+}
+"""networks that are no masks of the pipeline: module and class, made with the path or name of a model, or None"""
+
+MASKING = ("blstm",)
+"""those of them that have a least gain"""
+
+ENHANCERS: tuple[str, ...] = ENHANCER_KINDS
+"""those of the pipeline first: exactly what a live run would give"""
+
+
+def make_enhancer(
+    name: str,
+    config: Config | None = None,
+    model: str | None = None,
+    noise: F32 | None = None,
+    *,
+    noise_rate_hz: int = 16000,
+    noise_from_s: tuple[float, float] | None = None,
+    over_subtraction: float | None = None,
+    floor_db: float | None = None,
+) -> OfflineEnhancer:
+    """The enhancer `name`, one of ENHANCERS.
+
+    config: array, beamformer and the rest of the pipeline; None is one microphone with the defaults. Where it forms a
+    beam, enhancers that are not of the pipeline hear that beam. model: shipped name or path of a manifest.
+    noise: a recording of the noise alone, float32 (samples,) at noise_rate_hz; noise_from_s: from and to which second
+    each recording is noise alone. One of them gives the classical ones a noise profile, neither means that the noise is
+    tracked. over_subtraction: how many times the noise is taken off where speech is weak (spectral subtraction).
+    floor_db: least gain.
+
+    Raises ConfigError for an unknown name or a bad configuration, UsageError for an option that `name` has no use for,
+    ModelError for a bad model.
+    """
+    if name not in ENHANCERS:
+        raise ConfigError(f"enhancer {name!r} is not known; expected one of {', '.join(ENHANCERS)}")
+    if config is None:
+        config = config_from_dict({"input": {"kind": "file", "path": "recording"}, "output": {"kind": "null"}})
+    given_noise = noise is not None or noise_from_s is not None
+    if given_noise and "wiener" not in name and "spectral_subtraction" not in name:
+        raise UsageError(f"{name} has no use for a noise profile; leave it out, or take wiener or spectral_subtraction")
+    if over_subtraction is not None and "spectral_subtraction" not in name:
+        raise UsageError(f"{name} has no use for an over-subtraction factor; leave it out")
+    if floor_db is not None and name in LEARNED and name not in MASKING:
+        raise UsageError(f"{name} has no gains, so no least gain; leave it out")
+    if model is not None and name not in ("network", *LEARNED):
+        raise UsageError(f"{name} has no use for a model; leave it out")
+
+    from edge.enhancers.pipeline import BehindBeam, PipelineEnhancer
+
+    if floor_db is not None:
+        config = dataclasses.replace(config, mask=dataclasses.replace(config.mask, floor_db=floor_db))
+    profile = None
+    if given_noise or over_subtraction is not None or name in OFFLINE:
+        from edge.enhancers.noise import NoiseProfile
+
+        profile = NoiseProfile(noise, noise_rate_hz, noise_from_s)
+    if name in MASK_KINDS:
+        return PipelineEnhancer(name, config, model, profile, over_subtraction)
+    if name in OFFLINE:
+        module, maker = OFFLINE[name]
+        options = {} if over_subtraction is None else {"over_subtraction": over_subtraction}
+        inner = getattr(importlib.import_module(module), maker)(noise=profile, floor_db=config.mask.floor_db, **options)
+    else:
+        module, maker = LEARNED[name]
+        floor = {"floor_db": config.mask.floor_db} if name in MASKING else {}
+        inner = getattr(importlib.import_module(module), maker)(model, **floor)
+    return BehindBeam(inner, config) if len(config.array.roles) > 1 else inner
