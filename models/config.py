@@ -27,6 +27,8 @@ class MaskConfig:
     """a network for arrays, which is told the spatial cues"""
     hidden: Count = 192
     layers: Count = 2
+    local_units: Annotated[int, Range(0, 4096)] = 0
+    """units of the small LSTM that every band runs for itself (models.local); 0: none"""
 
     def problems(self) -> list[str]:
         if self.cues and (self.profile, self.run_every_hops) != ("assistant", 1):

@@ -18,10 +18,10 @@ from models import checkpoint
 from models.config import BlstmConfig, MaskConfig, TasNetConfig, config_from_dict
 from models.export_tasnet import export_tasnet
 from models.frontend import FrontEnd
-from models.graph import build_blstm_graph, build_graph, state_names
+from models.graph import build_blstm_graph, build_graph, states
 from models.net import MaskNet
 from models.onnx_files import describe_files, store_in_half
-from models.quantise import BLSTM_EXTRA_OPS, LSTM_INT8_OPS, LSTM_OPS, check_ops, quantise
+from models.quantise import BLSTM_EXTRA_OPS, LOCAL_OPS, LSTM_INT8_OPS, LSTM_OPS, check_ops, quantise
 from models.restore import restore_mask, restore_tasnet
 
 LICENCE = "Apache-2.0"
@@ -92,9 +92,9 @@ def _export_mask(
 ) -> dict[str, Any]:
     """The causal mask network, one hop a step."""
     _save(build_graph(net), files)
-    check_ops(files["float"], LSTM_OPS, {"LSTM"})
-    check_ops(files["int8"], LSTM_INT8_OPS, {"DynamicQuantizeLSTM", "MatMulInteger"})
-    shape = [1, 1, network.hidden]
+    local = LOCAL_OPS if net.local is not None else set()
+    check_ops(files["float"], LSTM_OPS | local, {"LSTM"})
+    check_ops(files["int8"], LSTM_INT8_OPS | local, {"DynamicQuantizeLSTM", "MatMulInteger"})
     return {
         **_of_profile(front),
         "run_every_hops": network.run_every_hops,
@@ -110,7 +110,7 @@ def _export_mask(
         "input": {"name": "features", "shape": [1, 1, net.features]},
         "direct": {"name": "direct", "shape": [1, 1, net.features]},
         "output": {"name": "gains", "shape": [1, 1, front.layout.bands]},
-        "states": [{"input": i, "output": o, "shape": shape} for i, o in state_names(network.layers)],
+        "states": [{"input": i, "output": o, "shape": shape} for i, o, shape in states(net)],
     }
 
 

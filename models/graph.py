@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.local_graph import STATES, add_local
 from models.net import MaskNet
 from models.onnx_files import make_model
 
@@ -17,18 +18,21 @@ def _reorder(weights: NDArray[np.float32], hidden: int) -> NDArray[np.float32]:
     return np.concatenate([i, o, f, c])
 
 
-def state_names(layers: int) -> list[tuple[str, str]]:
-    """(input, output) names of the recurrent states in graph order: h1, c1, h2, c2, ..."""
-    return [(f"{s}{n}", f"{s}{n}_next") for n in range(1, layers + 1) for s in "hc"]
+def states(net: MaskNet) -> list[tuple[str, str, list[int]]]:
+    """(input, output, shape) of the recurrent states in graph order: h1, c1, h2, c2, ..."""
+    found = [(f"{s}{n}", f"{s}{n}_next", [1, 1, net.hidden]) for n in range(1, len(net.lstms) + 1) for s in "hc"]
+    if net.local is not None:
+        found += [(*names, [1, net.bands, net.local.units]) for names in STATES]
+    return found
 
 
 def build_graph(net: MaskNet) -> Any:
-    """onnx.ModelProto of one step: features and direct (1, 1, n) and states (1, 1, hidden) in, gains and next states
-    out.
+    """onnx.ModelProto of one step: features and direct (1, 1, n) and states in, gains and next states out.
 
-    Nodes: one LSTM per layer, MatMul, Add, Mul, Split, Sum, Sigmoid. The last hidden state (1, 1, hidden) of one LSTM
-    is, in shape and in value, the next one's sequence of a single step, so nothing stands between them. `direct`
-    holds ones for the thresholds and the features that the slopes belong to, so that one product serves all.
+    Nodes: one LSTM per layer, MatMul, Add, Mul, Split, Sum, those of `add_local` where there are any, Sigmoid. The
+    last hidden state (1, 1, hidden) of one LSTM is, in shape and in value, the next one's sequence of a single step, so
+    nothing stands between them. `direct` holds ones for the thresholds and the features that the slopes belong to, so
+    that one product serves all.
     """
     from onnx import TensorProto, helper, numpy_helper
 
@@ -37,9 +41,9 @@ def build_graph(net: MaskNet) -> Any:
     nodes, weights = [], []
     inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 1, count]) for name in ("features", "direct")]
     outputs = [helper.make_tensor_value_info("gains", TensorProto.FLOAT, [1, 1, bands])]
-    for before, after in state_names(len(net.lstms)):
-        inputs.append(helper.make_tensor_value_info(before, TensorProto.FLOAT, [1, 1, hidden]))
-        outputs.append(helper.make_tensor_value_info(after, TensorProto.FLOAT, [1, 1, hidden]))
+    for before, after, shape in states(net):
+        inputs.append(helper.make_tensor_value_info(before, TensorProto.FLOAT, shape))
+        outputs.append(helper.make_tensor_value_info(after, TensorProto.FLOAT, shape))
     x = "features"
     for n, lstm in enumerate(net.lstms, start=1):
         weights += _lstm_weights(lstm, hidden, n)
@@ -55,7 +59,10 @@ def build_graph(net: MaskNet) -> Any:
     parts = [f"part{n}" for n in range(count // bands)]
     nodes.append(helper.make_node("Split", ["parts"], parts, "split", axis=2))
     nodes.append(helper.make_node("Sum", parts, ["logits"], "sum"))
-    nodes.append(helper.make_node("Sigmoid", ["logits"], ["gains"], "gains"))
+    logits = "logits"
+    if net.local is not None:
+        logits = add_local(net.local, _lstm_weights(net.local.lstm, net.local.units, "_local"), nodes, weights)
+    nodes.append(helper.make_node("Sigmoid", [logits], ["gains"], "gains"))
     return make_model(helper.make_graph(nodes, "mask", inputs, outputs, weights))
 
 
@@ -113,8 +120,8 @@ def build_blstm_graph(net: MaskNet) -> Any:
     return make_model(helper.make_graph(nodes, "blstm", inputs, outputs, weights))
 
 
-def _lstm_weights(lstm: Any, hidden: int, n: int) -> list[Any]:
-    """W, R and B of one torch LSTM, of all its directions, as the tensors that ONNX wants."""
+def _lstm_weights(lstm: Any, hidden: int, suffix: int | str) -> list[Any]:
+    """W, R and B, each with `suffix`, of one torch LSTM, of all its directions, as the tensors that ONNX wants."""
     from onnx import numpy_helper
 
     p = {k: v.detach().cpu().numpy() for k, v in lstm.named_parameters()}
@@ -124,4 +131,4 @@ def _lstm_weights(lstm: Any, hidden: int, n: int) -> list[Any]:
         "R": [_reorder(p[f"weight_hh_l0{way}"], hidden) for way in ways],
         "B": [np.concatenate([_reorder(p[f"bias_{k}h_l0{way}"], hidden) for k in "ih"]) for way in ways],
     }
-    return [numpy_helper.from_array(np.ascontiguousarray(np.stack(v)), f"{k}{n}") for k, v in made.items()]
+    return [numpy_helper.from_array(np.ascontiguousarray(np.stack(v)), f"{k}{suffix}") for k, v in made.items()]

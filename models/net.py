@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from models.config import BlstmConfig, MaskConfig
 from models.frontend import FrontEnd
+from models.local import LocalCorrection
 
 State = list[tuple[Tensor, Tensor]]
 
@@ -19,11 +20,17 @@ class MaskNet(nn.Module):
     every band is above its noise floor and, for arrays, what the spatial cues say. The gain is sigmoid(theta + sum of
     slope * feature) over all groups but the last: the recurrent part says at which level over the floor speech begins
     in a band and how sharply, the band's own power in this very frame decides. So the detail of a frame need not go
-    through the LSTMs.
+    through the LSTMs. With local_units every band then corrects that by itself (models.local).
     """
 
     def __init__(
-        self, bands: int, features: int, hidden: int = 192, layers: int = 2, bidirectional: bool = False
+        self,
+        bands: int,
+        features: int,
+        hidden: int = 192,
+        layers: int = 2,
+        bidirectional: bool = False,
+        local_units: int = 0,
     ) -> None:
         super().__init__()
         self.bands, self.features, self.hidden, self.bidirectional = bands, features, hidden, bidirectional
@@ -33,6 +40,7 @@ class MaskNet(nn.Module):
         )
         self.head = nn.Linear(width, features)
         """thresholds first, then slopes"""
+        self.local = LocalCorrection(bands, features // bands, local_units) if local_units else None
         for lstm in self.lstms:
             for name, parameter in lstm.named_parameters():
                 if name.startswith("weight_hh"):
@@ -52,10 +60,17 @@ class MaskNet(nn.Module):
             after.append(s)
         theta, slopes = self.head(x).split((self.bands, self.features - self.bands), dim=-1)
         direct = (slopes * features[..., : -self.bands]).unflatten(-1, (-1, self.bands)).sum(-2)
-        return torch.sigmoid(theta + direct), after
+        logits = theta + direct
+        if self.local is not None:
+            correction, s = self.local(features, logits, None if state is None else state[-1])
+            after.append(s)
+            logits = logits + correction
+        return torch.sigmoid(logits), after
 
 
 def make_mask_net(network: MaskConfig | BlstmConfig, front: FrontEnd) -> MaskNet:
     """The network of these settings for what `front` gives."""
     shape = front.layout.bands, front.feature_count, network.hidden, network.layers
-    return MaskNet(*shape, bidirectional=isinstance(network, BlstmConfig))
+    if isinstance(network, BlstmConfig):
+        return MaskNet(*shape, bidirectional=True)
+    return MaskNet(*shape, local_units=network.local_units)

@@ -20,6 +20,8 @@ from models.onnx_files import op_types
 LSTM_OPS = {"Cast", "LSTM", "MatMul", "Add", "Mul", "Split", "Sum", "Sigmoid"}
 """of a mask network. Cast: of stored weights, folded when the file is opened."""
 LSTM_INT8_OPS = (LSTM_OPS - {"LSTM", "MatMul"}) | {"DynamicQuantizeLSTM", "DynamicQuantizeLinear", "MatMulInteger"}
+LOCAL_OPS = {"Concat", "Gather", "Reshape"}
+"""of one whose bands correct it by themselves, besides"""
 BLSTM_EXTRA_OPS = {"Concat", "Reshape", "Slice", "Transpose"}
 """of a bidirectional one besides"""
 TASNET_OPS = {

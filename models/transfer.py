@@ -9,6 +9,7 @@ from torch import Tensor
 from edge.errors import ModelError
 from edge.mask.features import BandLayout
 from edge.profiles import Profile
+from models.local import transfer_local
 from models.net import MaskNet
 
 
@@ -28,9 +29,9 @@ def band_map(source: BandLayout, source_profile: Profile, target: BandLayout, ta
 def transfer(source: MaskNet, into: MaskNet, down: Tensor, up: Tensor) -> None:
     """Copy `source` into `into`. down (source bands, target bands) maps the features, up its converse the gains.
 
-    Cues that the source does not know begin without effect. The recurrent layers are taken as they are, which is
-    right when both see the same number of frames a second. Raises ModelError when the layers differ in number or
-    size.
+    Cues that the source does not know begin without effect, and so does a correction by bands that it has not. The
+    recurrent layers are taken as they are, which is right when both see the same number of frames a second. Raises
+    ModelError when the layers differ in number or size.
     """
     if (source.hidden, len(source.lstms), source.bidirectional) != (into.hidden, len(into.lstms), into.bidirectional):
         raise ModelError(
@@ -44,7 +45,10 @@ def transfer(source: MaskNet, into: MaskNet, down: Tensor, up: Tensor) -> None:
     rows = [0, *(g + 1 if g is not None else None for g in groups[:-1])]
     weights["head.weight"] = _regroup(weights["head.weight"], rows, source.bands, up)
     weights["head.bias"] = _regroup(weights["head.bias"][:, None], rows, source.bands, up)[:, 0]
-    into.load_state_dict(weights)
+    if source.local is not None and into.local is not None:
+        transfer_local(source.local, into.local, groups, up)
+    kept = {name: value for name, value in weights.items() if not name.startswith("local.")}
+    into.load_state_dict(into.state_dict() | kept)
 
 
 def _size(net: MaskNet) -> str:

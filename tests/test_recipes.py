@@ -40,7 +40,8 @@ def test_there_is_a_recipe_for_every_network() -> None:
     assert [path.stem for path in RECIPES] == ["array", "blstm", "conv_tasnet", "hearing", "mono"]
     networks = {path.stem: load_recipe(path).config.network for path in RECIPES}
     assert networks["hearing"] == MaskConfig("hearing", run_every_hops=4)
-    assert networks["array"] == MaskConfig(cues=True)
+    assert networks["array"] == MaskConfig(cues=True, local_units=24)
+    assert networks["mono"] == MaskConfig(local_units=24)
     assert networks["conv_tasnet"] == TasNetConfig()
 
 
