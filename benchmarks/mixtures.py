@@ -52,8 +52,8 @@ def add_data_argument(parser: argparse.ArgumentParser) -> None:
 
 def skip_without(folder: Path) -> None:
     """End with one sentence and exit code 0 when the evaluation data is not there."""
-    if not folder.is_dir():
-        print(f"skipped: no evaluation data at {folder}", file=sys.stderr)
+    if not all((folder / name).is_dir() and any((folder / name).iterdir()) for name in ("speech", "noise")):
+        print(f"skipped: no evaluation data at {folder}, expected sounds in its speech/ and noise/", file=sys.stderr)
         sys.exit(0)
 
 

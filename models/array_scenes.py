@@ -15,6 +15,7 @@ import hashlib
 import json
 import math
 import multiprocessing
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from edge.mask.network import NetworkMask, resolve_model
 from models.array_bank import ArrayBank, BankConfig, load_bank
 from models.array_items import FRAMES, PROFILE, SceneMaker, make_item
 from models.array_shards import COLUMNS, pack, write_shard
-from models.data import load_corpus
+from models.data import load_corpus, make_folder
 
 SHARD = 64
 PARTS = ("train", "held-out")
@@ -125,22 +126,32 @@ def make_scenes(jobs: Sequence[Job], processes: int) -> None:
             )
 
 
+def positive(text: str) -> int:
+    """argparse type: a whole number of at least 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"is {value}, expected 1 or more")
+    return value
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m models.array_scenes", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--speech", type=Path, required=True, help="folder of speech, as for models.train")
     parser.add_argument("--noise", type=Path, required=True, help="folder of noise")
     parser.add_argument("--out", type=Path, required=True, help="folder of the shards")
     parser.add_argument("--cache", type=Path, help="decoded audio and rooms; default: a folder in --out")
-    parser.add_argument("--items", type=int, default=3000, help="of 4 s each; 1.2 MB each on disk")
+    parser.add_argument("--items", type=positive, default=3000, help="of 4 s each; 1.2 MB each on disk")
     parser.add_argument("--part", choices=PARTS, default="train", help="held-out: other talkers, noises, rooms")
-    parser.add_argument("--rooms", type=int, default=500, help="different rooms, each with an array of its own")
+    parser.add_argument("--rooms", type=positive, default=500, help="different rooms, each with an array of its own")
     parser.add_argument("--model", default="mono-assistant", help="network for one microphone, steers the beam")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1, help="0 or more")
+    parser.add_argument("--processes", type=positive, default=1)
     args = parser.parse_args(argv)
     cache = args.cache or args.out / "cache"
-    args.out.mkdir(parents=True, exist_ok=True)
+    if args.seed < 0:
+        parser.error("--seed is below 0")
     try:
+        make_folder(args.out)
         for folder, kind in ((args.speech, "speech"), (args.noise, "noise")):
             load_corpus(folder, kind, cache)
         jobs = [
@@ -155,7 +166,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         load_bank(jobs[0].bank, cache, args.processes)
         make_scenes(jobs, args.processes)
     except EdgeError as error:
-        print(f"error: {error}")
+        print(error, file=sys.stderr)
         return error.exit_code
     return 0
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.errors import AudioFileError
 from edge.mask.features import band_layout
 from models.array_items import PROFILE, Heard
 
@@ -59,13 +60,21 @@ def unpack(packed: NDArray[Any], scale: float | F32) -> tuple[C64, C64, F32]:
 
 
 def read_shards(folder: Path, part: str) -> tuple[list[F16], list[dict[str, Any]]]:
-    """Finished shards of a part, mapped, and one row per item in the same order with `shard` and `place` added."""
+    """Finished shards of a part, mapped, and one row per item in the same order with `shard` and `place` added.
+
+    Raises AudioFileError for a damaged one.
+    """
     shards: list[F16] = []
     rows: list[dict[str, Any]] = []
     for index in sorted(folder.glob(f"{part}-*.json")):
-        found = json.loads(index.read_text())
-        rows += [{**row, "shard": len(shards), "place": place} for place, row in enumerate(found)]
-        shards.append(np.load(index.with_suffix(".npy"), mmap_mode="r"))
+        try:
+            found = json.loads(index.read_text())
+            rows += [{**row, "shard": len(shards), "place": place} for place, row in enumerate(found)]
+            shards.append(np.load(index.with_suffix(".npy"), mmap_mode="r"))
+        except (OSError, ValueError, TypeError) as error:
+            raise AudioFileError(
+                f"the scenes {index} cannot be read ({error}); delete this shard and run models.array_scenes again"
+            ) from None
     return shards, rows
 
 

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import sys
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -64,11 +65,16 @@ class Corpus:
         return Corpus(self.samples, tuple(c for c in self.clips if (c.group in held) == validation))
 
 
-def _from_bytes(data: bytes | Path) -> NDArray[np.int16]:
+def _decoded(data: bytes | Path, name: str) -> NDArray[np.int16]:
+    """The first channel at RATE_HZ; of what is no sound nothing, and it is said on standard error."""
     import soundfile
 
     source = io.BytesIO(data) if isinstance(data, bytes) else str(data)
-    audio, rate = soundfile.read(source, dtype="float32", always_2d=True)
+    try:
+        audio, rate = soundfile.read(source, dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        print(f"left out: {name} ({error.error_string})", file=sys.stderr)
+        return np.zeros(0, np.int16)
     mono = np.ascontiguousarray(audio[:, 0])
     if rate != RATE_HZ:
         import soxr
@@ -90,7 +96,7 @@ def _shards(folder: Path, kind: str) -> Iterator[tuple[NDArray[np.int16], list[C
                 handle = tar.extractfile(member) if rows else None
                 if rows is None or handle is None:
                     continue
-                audio = _from_bytes(handle.read())
+                audio = _decoded(handle.read(), f"{member.name} in {shard}")
                 clips = []
                 for row in rows:
                     start = int(str(row["start"]))
@@ -105,11 +111,19 @@ def _shards(folder: Path, kind: str) -> Iterator[tuple[NDArray[np.int16], list[C
 
 def _files(folder: Path) -> Iterator[tuple[NDArray[np.int16], list[Clip]]]:
     for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES):
-        audio = _from_bytes(path)
+        audio = _decoded(path, str(path))
         # files of one sub-folder are one talker; files directly in the folder are each their own
         group = path.stem if path.parent == folder else str(path.parent.relative_to(folder))
         if audio.size > RATE_HZ // 10:
             yield audio, [Clip(0, audio.size, group, folder.name, float("nan"))]
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for what is kept. Raises AudioFileError where that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AudioFileError(f"the folder {folder} cannot be made ({error.strerror}); give another one") from None
 
 
 def load_corpus(folder: Path, kind: str, cache: Path) -> Corpus:
@@ -125,13 +139,19 @@ def load_corpus(folder: Path, kind: str, cache: Path) -> Corpus:
     key = hashlib.sha256(json.dumps([kind, str(folder.resolve()), listing]).encode()).hexdigest()[:16]
     data, index = cache / f"{kind}-{key}.npy", cache / f"{kind}-{key}.json"
     if not index.exists():
-        cache.mkdir(parents=True, exist_ok=True)
+        make_folder(cache)
         pieces, clips, offset = [], [], 0
-        reader = _shards(folder, kind) if (folder / "manifest.jsonl").exists() else _files(folder)
-        for audio, found in reader:
-            pieces.append(audio)
-            clips += [Clip(c.start + offset, c.samples, c.group, c.source, c.snr_db) for c in found]
-            offset += audio.size
+        sharded = (folder / "manifest.jsonl").exists()
+        try:
+            for audio, found in _shards(folder, kind) if sharded else _files(folder):
+                pieces.append(audio)
+                clips += [Clip(c.start + offset, c.samples, c.group, c.source, c.snr_db) for c in found]
+                offset += audio.size
+        except (LookupError, TypeError, ValueError, tarfile.TarError, OSError) as error:
+            raise AudioFileError(
+                f"{kind} in {folder} cannot be read ({type(error).__name__}: {' '.join(str(error).split())[:80]}); expected sound files, or tar "
+                "shards and a manifest.jsonl as models/README.md says"
+            ) from None
         if not clips:
             raise AudioFileError(f"no {kind} of a tenth of a second or more found in {folder}")
         temporary = data.with_suffix(f".{os.getpid()}.npy")
