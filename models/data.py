@@ -148,8 +148,9 @@ def load_corpus(folder: Path, kind: str, cache: Path) -> Corpus:
                 clips += [Clip(c.start + offset, c.samples, c.group, c.source, c.snr_db) for c in found]
                 offset += audio.size
         except (LookupError, TypeError, ValueError, tarfile.TarError, OSError) as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:100]
             raise AudioFileError(
-                f"{kind} in {folder} cannot be read ({type(error).__name__}: {' '.join(str(error).split())[:80]}); expected sound files, or tar "
+                f"{kind} in {folder} cannot be read ({reason}); expected sound files, or tar "
                 "shards and a manifest.jsonl as models/README.md says"
             ) from None
         if not clips:
