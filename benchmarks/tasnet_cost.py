@@ -8,6 +8,7 @@ Usage: python -m benchmarks.tasnet_cost [--model MANIFEST.json] [--rounds 60]
 from __future__ import annotations
 
 import argparse
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -49,7 +50,7 @@ def costs(model: str | None, rounds: int) -> dict[str, Any]:
     for precision in PRECISIONS:
         actions[f"mono-assistant {precision}"] = masked_hop(precision)
         stream = TasNetStream(resolve_tasnet(model), precision)
-        actions[f"{stream.manifest.name} {precision}"] = lambda stream=stream: stream.push(BLOCK)
+        actions[f"{stream.manifest.name} {precision}"] = functools.partial(stream.push, BLOCK)
     sizes = {precision: size for precision, (_, _, size) in stream.manifest.files.items()}
     return {"hop_us": measure(actions, rounds), "about": stream.manifest.about, "bytes": sizes}
 

@@ -14,6 +14,7 @@ import torch
 from edge.errors import EdgeError, ModelError
 from edge.mask.features import LEAST_DEVIATION, POWER_FLOOR
 from edge.mask.manifest import FEATURES, FORMAT
+from edge.tasnet.manifest import KIND, load_tasnet_manifest
 from models import checkpoint
 from models.config import BlstmConfig, MaskConfig, TasNetConfig, config_from_dict
 from models.export_tasnet import export_tasnet
@@ -145,7 +146,10 @@ def main(arguments: list[str] | None = None) -> int:
     )
     a = parser.parse_args(arguments)
     try:
-        print(export(checkpoint.load(a.checkpoint), a.out, a.name, a.listener))
+        path = export(checkpoint.load(a.checkpoint), a.out, a.name, a.listener)
+        print(path)
+        if json.loads(path.read_text()).get("kind") == KIND:
+            print(load_tasnet_manifest(path).about)
     except EdgeError as error:
         print(error, file=sys.stderr)
         return error.exit_code

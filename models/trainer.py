@@ -162,10 +162,12 @@ class Trainer:
         The last state, the best and the picture of the curve are on disk afterwards.
         """
         self.out.mkdir(parents=True, exist_ok=True)
-        mean, tick = 0.0, time.process_time()
+        mean, seen, tick = 0.0, 0, time.process_time()
         while True:
             value = self.train_step()
-            mean = value if mean == 0.0 or not math.isfinite(mean) else 0.99 * mean + 0.01 * value
+            if math.isfinite(value):
+                seen += 1
+                mean += (value - mean) / min(seen, 100)
             # the mean over the ranks of the time is the same number everywhere, so all stop at the same step
             now = time.process_time()
             self.elapsed_s += float(self.ranks.average(torch.tensor([now - tick], dtype=torch.float64)))

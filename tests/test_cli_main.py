@@ -147,7 +147,7 @@ def test_every_option_is_documented():
     text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     for name in cli.SUBCOMMANDS:
         assert f"## edge {name}\n" in text
-    for name in ("run", "demo", "enhance", "warmup", "bench", "doctor", "pattern", "calibrate", "analyze"):
+    for name in ("run", "demo", "enhance", "warmup", "bench", "doctor", "pattern", "calibrate", "analyze", "qa"):
         parser = cli._parser(name)
         actions = parser._subparsers._group_actions[0].choices[name]._actions
         section = text.split(f"## edge {name}\n")[1].split("\n## ")[0]

@@ -107,13 +107,22 @@ def test_processes_give_what_one_process_gives(tmp_path: Path, capsys: pytest.Ca
     assert found[1]["cache"]["hit_rate"] is None
 
 
+def _runs(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def test_a_killed_run_goes_on_without_any_cache(tmp_path: Path) -> None:
     clean, noisy = make_pairs(tmp_path, 8, 1.0)
     options = f"--clean {clean} --noisy {noisy} --mask bypass --no-dnsmos --no-cache --jobs 2 --examples 0 --json"
     command = [sys.executable, "-m", "edge", "qa", *options.split(), "--out", str(tmp_path / "out")]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     journal = tmp_path / "out" / FILE_NAME
-    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, env=environment, start_new_session=True, **quiet) as process:
         deadline_s = time.monotonic() + 200.0
         while time.monotonic() < deadline_s and process.poll() is None:
             if journal.exists() and journal.read_text().count("\n") >= 4:
@@ -121,6 +130,9 @@ def test_a_killed_run_goes_on_without_any_cache(tmp_path: Path) -> None:
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
         process.wait(10)
+    while time.monotonic() < deadline_s and _runs(process.pid):
+        time.sleep(0.05)
+    assert not _runs(process.pid), "workers end with the process that asked"
     known = journal.read_text().count("\n")
     assert known >= 4
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

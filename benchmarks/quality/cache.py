@@ -2,7 +2,8 @@
 
 A key is a digest of everything that decides a sound (the samples themselves, or the samples given to a peer and the
 peer's name and version), so nothing in here can be out of date; values are kept under the metric's name and version.
-They are in the store of `edge qa` and the other commands (edge.store), for as long as it has room.
+They are in a store like that of `edge qa` (edge.store), in a folder of their own: hours of peers' work should not make
+room for sounds.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ __all__ = ["ScoreCache", "default_cache", "digest"]
 
 
 def default_cache() -> Path:
-    """Folder of kept scores: that of the store."""
-    return default_folder()
+    """Folder of kept scores: `mic-edge/quality-scores` in the user's cache."""
+    return default_folder().with_name("quality-scores")
 
 
 class ScoreCache:

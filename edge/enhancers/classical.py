@@ -24,6 +24,10 @@ VERSION = "1"
 """of both algorithms: raise it whenever the same options give another output"""
 
 
+NEAR_S, NEAR_HZ = 0.02, 31.0
+"""standard deviations of the window over which spectral subtraction smooths what it subtracts from"""
+
+
 class _Classical:
     """What both share: frames, noise, floor. See edge.enhancers.base.OfflineEnhancer."""
 
@@ -73,7 +77,8 @@ class OfflineWiener(_Classical):
 
     Decision-directed (Ephraim and Malah, IEEE TASSP 1984) once forwards and once backwards, their geometric mean: the
     one is late where speech begins, the other where it ends. noise: see `NoiseProfile`; floor_db: least gain;
-    smoothing: weight of the neighbouring frame at a hop of 8 ms; xi_min_db: least a-priori SNR.
+    smoothing: weight of the neighbouring frame at a hop of 8 ms; xi_min_db: least a-priori SNR; exponent: of the gain
+    (parametric Wiener filter, Lim and Oppenheim, Proc. IEEE 67(12), 1979), below 1 it keeps more of weak speech.
     """
 
     name = "wiener_offline"
@@ -82,14 +87,15 @@ class OfflineWiener(_Classical):
         self,
         noise: NoiseProfile | None = None,
         floor_db: float = MaskConfig.floor_db,
-        smoothing: float = 0.98,
+        smoothing: float = 0.985,
         xi_min_db: float = -25.0,
+        exponent: float = 0.8,
     ) -> None:
         super().__init__(noise, floor_db)
-        self._smoothing, self._xi_min_db = smoothing, xi_min_db
+        self._smoothing, self._xi_min_db, self._exponent = smoothing, xi_min_db, exponent
 
     def _rules(self) -> dict[str, float]:
-        return {"smoothing": self._smoothing, "xi_min_db": self._xi_min_db}
+        return {"smoothing": self._smoothing, "xi_min_db": self._xi_min_db, "exponent": self._exponent}
 
     def _gains(self, power: F32, noise: F32, frames: Frames) -> F32:
         smoothing = np.float32(self._smoothing ** (frames.hop_s / 0.008))
@@ -105,7 +111,7 @@ class OfflineWiener(_Classical):
         forward, backward = both_ways(wiener, power, noise)
         # 1 / xi = (1 - g) / g, which is 0 and not infinite where digital silence has a gain of 1
         inverse = np.sqrt((1.0 - forward) * (1.0 - backward) / (forward * backward))
-        return np.asarray(1.0 / (1.0 + inverse), np.float32)
+        return np.asarray((1.0 + inverse) ** -self._exponent, np.float32)
 
 
 class OfflineSpectralSubtraction(_Classical):
@@ -124,15 +130,15 @@ class OfflineSpectralSubtraction(_Classical):
         over_subtraction: float = 3.0,
     ) -> None:
         super().__init__(noise, floor_db)
-        if not 1.0 <= over_subtraction <= 20.0:
-            raise UsageError(f"the over-subtraction factor is {over_subtraction:g}, expected from 1 to 20")
         self.over_subtraction = over_subtraction
 
     def _rules(self) -> dict[str, float]:
         return {"over_subtraction": self.over_subtraction}
 
     def _gains(self, power: F32, noise: F32, frames: Frames) -> F32:
-        seen = np.maximum(smoothed(power, 0.012 / frames.hop_s, 22.0 / frames.bin_hz), np.float32(kernels.POWER_FLOOR))
+        seen = np.maximum(
+            smoothed(power, NEAR_S / frames.hop_s, NEAR_HZ / frames.bin_hz), np.float32(kernels.POWER_FLOOR)
+        )
         ratio = noise / seen
         snr_db = -10.0 * np.log10(ratio)
         most = np.float32(self.over_subtraction)

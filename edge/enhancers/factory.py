@@ -34,6 +34,9 @@ ENHANCERS: tuple[str, ...] = ENHANCER_KINDS
 """those of the pipeline first: exactly what a live run would give"""
 
 
+MOST_OVER_SUBTRACTION = 20.0
+
+
 def make_enhancer(
     name: str,
     config: Config | None = None,
@@ -66,6 +69,10 @@ def make_enhancer(
         raise UsageError(f"{name} has no use for a noise profile; leave it out, or take wiener or spectral_subtraction")
     if over_subtraction is not None and "spectral_subtraction" not in name:
         raise UsageError(f"{name} has no use for an over-subtraction factor; leave it out")
+    if over_subtraction is not None and not 1.0 <= over_subtraction <= MOST_OVER_SUBTRACTION:
+        raise UsageError(
+            f"the over-subtraction factor is {over_subtraction:g}, expected from 1 to {MOST_OVER_SUBTRACTION:g}"
+        )
     if floor_db is not None and name in LEARNED and name not in MASKING:
         raise UsageError(f"{name} has no gains, so no least gain; leave it out")
     if model is not None and name not in ("network", *LEARNED):

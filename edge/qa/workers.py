@@ -159,13 +159,13 @@ class DaskCluster:
 
     def __init__(self, address: str) -> None:
         try:
-            from distributed import Client
+            from distributed import Client, TimeoutError
         except ImportError:
             raise UsageError("--scheduler needs distributed, which is not here: pip install mic-edge[lab]") from None
         self.address = address
         try:
             self._client = Client(address, timeout=CONNECT_S, set_as_default=False)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TimeoutError) as error:
             raise UsageError(
                 f"no Dask scheduler answers at {address} ({' '.join(str(error).split())}); expected the address that "
                 "`dask scheduler` prints, such as tcp://10.0.0.1:8786"
@@ -197,7 +197,9 @@ class DaskCluster:
                         waiting[self._client.submit(_measure_far_away, task, pure=False)] = task
                 if not waiting:
                     return
-                for future in wait_for(list(waiting), return_when="FIRST_COMPLETED").done:
+                with self._client.as_current():
+                    done = wait_for(list(waiting), return_when="FIRST_COMPLETED").done
+                for future in done:
                     task = waiting.pop(future)
                     try:
                         outcome = future.result()
