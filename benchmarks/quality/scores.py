@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from benchmarks.quality import words
 from benchmarks.quality.cache import ScoreCache, digest
+from edge.impact.words import word_errors
 from edge.quality import metrics, srmr
 
 F32 = NDArray[np.float32]
@@ -146,7 +147,7 @@ class Scorer:
         self._cache.add(key, fresh)
         if said and self._hears:
             found = self._transcript(key, estimate)
-            wrong = words.word_errors(list(said), found.words)
+            wrong = word_errors(list(said), found.words)
             # no worse than nothing heard: what it made up beyond that has nothing to do with the sound
             wrong = min(wrong, len(said)) if found.ran_away else wrong
             row |= {"word_errors": float(wrong), "words": float(len(said)), "ran_away": found.ran_away}

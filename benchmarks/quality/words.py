@@ -15,11 +15,6 @@ from numpy.typing import NDArray
 from edge.impact.recognisers.whisper_tiny import WhisperTiny
 from edge.impact.words import without_repeats
 
-__all__ = [
-    *("FEWEST_TOKENS", "REVISION", "Recogniser", "Transcript", "countable", "log_mel", "mel_filters", "most_tokens"),
-    *("spoken_words", "without_repeats", "word_errors"),
-]
-
 F32 = NDArray[np.float32]
 FEWEST_WORDS = 4
 REVISION = "2"
