@@ -143,6 +143,9 @@ class TrainingConfig:
     """of processor time of one process, so that a busy or stopped machine does not use them up"""
     max_steps: Count = 1_000_000
     seed: Annotated[int, Range(0, 1 << 31)] = 1
+    only: str = ""
+    """part of the network that is trained, by the beginning of its parameters' names (local: the correction by bands);
+    the rest stays as it began; empty: all of it"""
 
 
 @dataclass(frozen=True)

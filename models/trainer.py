@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from edge.errors import ModelError
+from edge.errors import ConfigError, ModelError
 from models import checkpoint
 from models.config import TrainConfig, config_from_dict, config_to_dict
 from models.curve import draw_curve
@@ -34,7 +34,14 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.task: Task = make_task(config, sources, self.ranks)
         self.net, self.average = self.task.net, self.task.average
-        self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=config.learning_rate, weight_decay=1e-3)
+        for name, parameter in self.net.named_parameters():
+            parameter.requires_grad_(name.startswith(config.only))
+        trained = [p for p in self.net.parameters() if p.requires_grad]
+        if not trained:
+            raise ConfigError(
+                f"training.only is {config.only!r}, and no parameter of the network begins so; leave it empty"
+            )
+        self.optimiser = torch.optim.AdamW(trained, lr=config.learning_rate, weight_decay=1e-3)
         self.step, self.elapsed_s, self.factor, self.bad, self.best = 0, 0.0, 1.0, 0, float("inf")
         self.history: list[dict[str, float]] = []
         self.ancestors: list[dict[str, Any]] = []

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,9 +12,14 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
 import onnxruntime  # noqa: E402
+from small import CONFIG  # noqa: E402
 
+from edge.errors import ConfigError  # noqa: E402
+from models.config import MaskConfig  # noqa: E402
 from models.graph import build_graph, states  # noqa: E402
 from models.net import MaskNet  # noqa: E402
+from models.tasks import Sources  # noqa: E402
+from models.trainer import Trainer  # noqa: E402
 from models.transfer import transfer  # noqa: E402
 
 pytestmark = pytest.mark.train
@@ -83,3 +91,16 @@ def test_an_array_takes_over_what_one_microphone_has_learnt() -> None:
     without = MaskNet(BANDS, 2 * BANDS, HIDDEN, 2)
     transfer(source, without, same, same)
     torch.testing.assert_close(without.head.weight, source.head.weight)
+
+
+def test_only_a_part_is_trained_where_the_recipe_says_so(corpora: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    cache, speech, noise = corpora
+    config = dataclasses.replace(CONFIG, max_steps=3, only="local.", network=MaskConfig(hidden=24, local_units=4))
+    trainer = Trainer(config, Sources(cache, speech, noise, None), tmp_path)
+    before = {name: value.clone() for name, value in trainer.net.state_dict().items()}
+    trainer.run()
+    changed = {name for name, value in trainer.net.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed
+    assert {name.partition(".")[0] for name in changed} == {"local"}
+    with pytest.raises(ConfigError, match="no parameter of the network begins so"):
+        Trainer(dataclasses.replace(config, only="elsewhere"), Sources(cache, speech, noise, None), tmp_path / "x")
