@@ -229,7 +229,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     print(page)
     if not args.only and not args.tuning:
-        (args.out / "classical.md").write_text(f"# Wiener filters and spectral subtraction\n\n{page}\n")
+        (args.out / "classical.md").write_text(
+            f"# Wiener filters and spectral subtraction\n\n{len(items)} mixtures.\n\n{page}\n"
+        )
         (args.out / "classical.json").write_text(json.dumps({"summary": summary, "rows": rows}, indent=1) + "\n")
     return 0
 
