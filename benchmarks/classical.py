@@ -100,7 +100,7 @@ def held_out_mixtures(folder: Path, cache: Path, limit: int, seed: int = 3) -> I
     rng = np.random.default_rng(seed)
     talkers = {c.group: c for c in speech.clips if 1.5 <= c.samples / RATE_HZ <= 9.0 and not c.snr_db < 25.0}
     noises = [n for n in (noise.audio(c) for c in noise.clips if c.samples >= 3 * RATE_HZ) if lasts(n)]
-    rng.shuffle(noises)  # type: ignore[arg-type]
+    rng.shuffle(noises)
     for i, clip in enumerate(list(talkers.values())[:limit]):
         clean = np.concatenate([np.zeros(int(LEAD_S * RATE_HZ), np.float32), speech.audio(clip)])
         clean *= np.float32(10.0 ** (SPEECH_DBFS / 20.0) / active_level(clean))
@@ -229,7 +229,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     print(page)
     if not args.only and not args.tuning:
-        (args.out / "classical.md").write_text(f"# Wiener filters and spectral subtraction\n\n{page}\n")
+        (args.out / "classical.md").write_text(
+            f"# Wiener filters and spectral subtraction\n\n{len(items)} mixtures.\n\n{page}\n"
+        )
         (args.out / "classical.json").write_text(json.dumps({"summary": summary, "rows": rows}, indent=1) + "\n")
     return 0
 

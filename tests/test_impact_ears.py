@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,8 @@ from numpy.typing import NDArray
 from edge.cli.main import main
 from edge.demo.bundled import load_scene
 from edge.errors import UsageError
-from edge.impact.recognisers import make_recogniser
-from edge.impact.speaker import SHORTEST_S, VoiceEncoder, likeness, spoken_part
+from edge.impact.recognisers import GROUP, make_recogniser
+from edge.impact.speaker import SHORTEST_S, VoiceEncoder, similarity, spoken_part
 from edge.impact.words import bounded, normalised_words, word_errors
 
 F32 = NDArray[np.float32]
@@ -50,6 +51,22 @@ def test_recogniser_hears_speech_better_than_noise_and_the_same_twice(name: str,
     assert len(normalised_words(ears.transcribe(np.zeros(16000, np.float32), 16000))) <= 2
 
 
+def test_recogniser_of_the_document_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pocketsphinx")
+    document = (Path(__file__).resolve().parent.parent / "docs" / "impact.md").read_text("utf-8")
+    (point,) = re.findall(r"```toml\n.*?recognisers\"\]\n(.*?)\n```", document, re.DOTALL)
+    (code,) = re.findall(r"```python\n(.*?)```", document, re.DOTALL)
+    (tmp_path / "my_ears.py").write_text(code)
+    info = tmp_path / "my_ears-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-ears\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[{GROUP}]\n{point.replace(chr(34), '')}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    clean, words = sentence(0)
+    heard = make_recogniser("sphinx-wide").transcribe(clean, 16000)
+    assert word_errors(words, normalised_words(heard)) < 0.8 * len(words)
+
+
 @pytest.fixture(scope="module")
 def encoder() -> VoiceEncoder:
     if importlib.util.find_spec("resemblyzer") is None:
@@ -63,10 +80,10 @@ def test_encoder_knows_a_talker_in_other_words_and_less_so_in_noise(encoder: Voi
     own = encoder.embed(clean)
     assert own.shape == (256,)
     assert np.linalg.norm(own) == pytest.approx(1.0, abs=1e-5)
-    assert likeness(own, encoder.embed(0.01 * clean)) == pytest.approx(1.0, abs=1e-4)
+    assert similarity(own, encoder.embed(0.01 * clean)) == pytest.approx(1.0, abs=1e-4)
     noise = np.random.default_rng(1).standard_normal(clean.size).astype(np.float32) * np.sqrt(np.mean(clean**2))
-    in_noise = [likeness(own, encoder.embed(clean + gain * noise)) for gain in (0.1, 0.5, 2.0)]
-    same = likeness(own, encoder.embed(other))
+    in_noise = [similarity(own, encoder.embed(clean + gain * noise)) for gain in (0.1, 0.5, 2.0)]
+    same = similarity(own, encoder.embed(other))
     assert 0.75 < same < 1.0
     assert 1.0 > in_noise[0] > in_noise[1] > in_noise[2]
     assert in_noise[2] < same
@@ -120,7 +137,7 @@ def test_whole_command_with_speech_and_encoder(tmp_path: Path, encoder: VoiceEnc
     assert main(["impact", *folders, "--recogniser", "whisper-tiny", *options]) == 0
     report = json.loads((tmp_path / "out" / "impact.json").read_text())
     cells = {(cell["condition"], cell["snr_db"]): cell for cell in report["cells"]}
-    likes = {key: cell["likeness"]["value"] for key, cell in cells.items()}
+    likes = {key: cell["similarity"]["value"] for key, cell in cells.items()}
     assert likes["clean", None] == pytest.approx(1.0, abs=1e-5)
     assert likes["noisy", -10.0] < likes["noisy", 20.0] < 1.0
     assert cells["noisy", -10.0]["wer"]["whisper-tiny"]["value"] > cells["noisy", 20.0]["wer"]["whisper-tiny"]["value"]

@@ -1,4 +1,4 @@
-"""`edge impact`: what enhancement does to word errors and to the likeness of the talker, over SNR."""
+"""`edge impact`: what enhancement does to word errors and to speaker similarity, over SNR."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _MOST_JOBS, _MOST_SNRS = 256, 50
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "impact",
-        help="what enhancement does to a recogniser and to the talker's likeness, over SNR",
-        description="Measure word error rate and likeness of the talker of noisy, beamformed, enhanced and mixed-back "
+        help="what enhancement does to a recogniser and to speaker similarity, over SNR",
+        description="Measure word error rate and speaker similarity of noisy, beamformed, enhanced and mixed-back "
         "speech. Either clean speech and noise are mixed (--speech, --noise), or recordings are given (--clean, "
         "--noisy). "
         "Writes impact.txt, impact.json and impact.png. A run that was stopped goes on from the cache.",
@@ -69,7 +69,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         default=[],
         help="whisper-tiny, pocketsphinx or one of an installed package; again for more (default: the first there is)",
     )
-    parser.add_argument("--no-speaker", action="store_true", help="do not measure the talker's likeness")
+    parser.add_argument("--no-speaker", action="store_true", help="do not measure speaker similarity")
     parser.add_argument("--limit", metavar="N", type=int, help="measure N utterances, of as many talkers as possible")
     parser.add_argument(
         "--fewest-words", metavar="N", type=int, default=1, help="count errors of longer transcripts only (default: 1)"

@@ -26,10 +26,7 @@ SUBCOMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("edge.cli.doctor", "check this machine and say what to do about each finding"),
     "warmup": ("edge.cli.warmup", "compile the kernels and open the network, so that later starts are quick"),
     "qa": ("edge.cli.qa", "measure enhanced files against clean ones, with pass or fail and a report"),
-    "impact": (
-        "edge.cli.impact",
-        "measure what enhancement does to a recogniser and to the talker's likeness, over SNR",
-    ),
+    "impact": ("edge.cli.impact", "measure what enhancement does to a recogniser and to speaker similarity, over SNR"),
     "bench": ("edge.cli.bench", "measure the time per hop against the deadline"),
 }
 """Name -> (module with add_parser(subparsers) and run(args), one line of help). Only the chosen module is imported."""

@@ -23,6 +23,10 @@ from edge.stft import Stft
 F32 = NDArray[np.float32]
 
 
+_LIVE_ONLY = ("input", "output", "runtime", "telemetry")
+"""sections of the configuration that a recording does not meet, but for output.channels"""
+
+
 class PipelineEnhancer:
     """A mask of the pipeline, with what stands before and behind it: sample for sample what a live run gives.
 
@@ -63,7 +67,8 @@ class PipelineEnhancer:
         return digest(
             self.name,
             __version__,
-            config=dataclasses.asdict(self._config),
+            config={key: value for key, value in dataclasses.asdict(self._config).items() if key not in _LIVE_ONLY},
+            outputs=self._config.output.channels,
             files=files,
             noise=self._noise.about(),
             over_subtraction=self._over_subtraction,

@@ -1,1 +1,1 @@
-"""What enhancement does to recognition: word errors and likeness of the talker over SNR, see docs/impact.md."""
+"""What enhancement does to recognition: word errors and speaker similarity over SNR, see docs/impact.md."""

@@ -55,23 +55,40 @@ def conditions(masks: list[str], shares: list[float], config: Config | None) -> 
     return found
 
 
-def heard(condition: Condition, noisy: F32, rate_hz: int) -> F32:
-    """What a recogniser hears, float32 (n,), of a recording (n, channels), aligned with it.
+class Recording:
+    """A noisy recording (n, channels) under any condition; what several of them need is made once."""
 
-    Mixing back gives (1 - share) enhanced + share heard, of what the mask heard: the microphone, or the beam.
-    A recogniser suffers more from what a mask does to speech than from the noise that it leaves (Iwamoto, Ochiai,
-    Delcroix, Ikeshita, Sato, Araki and Katagiri, "How bad are artifacts?", Interspeech 2022).
-    """
-    if condition.name == NOISY:
-        return np.ascontiguousarray(noisy[:, 0])
-    array = noisy.shape[1] > 1
-    if condition.name == BEAM:
-        return _beam(condition.config).enhance(noisy, rate_hz)
-    enhanced = _enhancer(condition.mask, condition.model, condition.config).enhance(noisy, rate_hz)
-    if not condition.share:
-        return enhanced
-    before = _beam(condition.config).enhance(noisy, rate_hz) if array else noisy[:, 0]
-    return np.asarray((1.0 - condition.share) * enhanced + condition.share * before, np.float32)
+    def __init__(self, noisy: F32, rate_hz: int) -> None:
+        self._noisy, self._rate_hz = noisy, rate_hz
+        self._made: dict[tuple[str, str | None], F32] = {}
+
+    def heard(self, condition: Condition) -> F32:
+        """What a recogniser hears, float32 (n,), aligned with the recording.
+
+        Mixing back gives (1 - share) enhanced + share heard, of what the mask heard: the microphone, or the beam.
+        A recogniser suffers more from what a mask does to speech than from the noise that it leaves (Iwamoto, Ochiai,
+        Delcroix, Ikeshita, Sato, Araki and Katagiri, "How bad are artifacts?", Interspeech 2022).
+        """
+        if condition.name == NOISY:
+            return self._microphone
+        if condition.name == BEAM:
+            return self._through(BEAM, None, condition.config)
+        enhanced = self._through(condition.mask, condition.model, condition.config)
+        if not condition.share:
+            return enhanced
+        array = self._noisy.shape[1] > 1
+        before = self._through(BEAM, None, condition.config) if array else self._microphone
+        return np.asarray((1.0 - condition.share) * enhanced + condition.share * before, np.float32)
+
+    @property
+    def _microphone(self) -> F32:
+        return np.ascontiguousarray(self._noisy[:, 0])
+
+    def _through(self, name: str, model: str | None, config: Config | None) -> F32:
+        if (name, model) not in self._made:
+            enhancer = _beam(config) if name == BEAM else _enhancer(name, model, config)
+            self._made[name, model] = enhancer.enhance(self._noisy, self._rate_hz)
+        return self._made[name, model]
 
 
 def _identified(condition: Condition) -> Condition:

@@ -107,22 +107,22 @@ def paired_items(
     items = []
     for utterance in _drawn(speech, limit, np.random.default_rng(seed)):
         path = partner[utterance.path]
-        snr_db = rows.get(path.resolve(), {}).get("snr_db")
-        told = isinstance(snr_db, int | float) and np.isfinite(snr_db)
-        items.append(Item(utterance, noisy=path, snr_db=float(snr_db) if told else None))
+        told = rows.get(path.resolve(), {}).get("snr_db")
+        snr_db = float(told) if isinstance(told, int | float) and np.isfinite(told) else None
+        items.append(Item(utterance, noisy=path, snr_db=snr_db))
     return items, sentences
 
 
 def _drawn(speech: Sequence[Utterance], limit: int | None, rng: np.random.Generator) -> list[Utterance]:
     """Those with words to count first, one of each talker before a second of any; a longer list begins alike."""
     seen: dict[str, int] = {}
-    ranked = []
+    ranked: list[tuple[bool, int, int, Utterance]] = []
     for i in rng.permutation(len(speech)):
         one = speech[int(i)]
         turn = seen.get(one.speaker, 0) if one.speaker else 0
         seen[one.speaker] = turn + bool(one.words)
         ranked.append((not one.words, turn, len(ranked), one))
-    return [row[-1] for row in sorted(ranked, key=lambda row: row[:-1])[:limit]]
+    return [one for *_, one in sorted(ranked, key=lambda row: row[:3])[:limit]]
 
 
 def _manifest(folder: Path) -> dict[Path, dict[str, Any]]:

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from edge.errors import EdgeError, UsageError
 from edge.impact import mixing
-from edge.impact.conditions import CLEAN, Condition, heard
+from edge.impact.conditions import CLEAN, Condition, Recording
 from edge.impact.material import Item
 from edge.impact.mixing import RATE_HZ, UnmeasurableError
 from edge.impact.recognisers import Recogniser, make_recogniser
-from edge.impact.speaker import SHORTEST_S, likeness, spoken_part, voice_encoder
+from edge.impact.speaker import SHORTEST_S, similarity, spoken_part, voice_encoder
 from edge.store import Store, code_digest, digest
 
 F32 = NDArray[np.float32]
@@ -67,7 +67,7 @@ class Outcome:
 
     texts: dict[str, dict[str, Found]] = field(default_factory=dict)
     """condition -> recogniser -> what it heard"""
-    likeness: dict[str, Found] = field(default_factory=dict)
+    similarity: dict[str, Found] = field(default_factory=dict)
     """condition -> cosine with the clean speech"""
     embedding: list[float] | None = None
     """of the clean speech, of a task without conditions"""
@@ -93,9 +93,10 @@ def measure(task: Task, store: Store) -> Outcome:
         return failed(task, str(error))
     lead = 0 if task.item.noisy or not task.conditions else round(task.lead_s * RATE_HZ)
     outcome = Outcome(snr_db=snr_db, seconds=(clean.size - lead) / RATE_HZ)
-    reference = _Reference(clean[lead:])
+    reference, recording = _Reference(clean[lead:]), Recording(noisy, RATE_HZ)
+    mixed_key = digest("recording", code_digest(_CANNOT_CHANGE_A_RESULT), str(lead), noisy)
     for condition in task.conditions or (Condition(CLEAN, identity=CLEAN),):
-        _measure_condition(task, condition, reference, noisy, lead, store, outcome)
+        _measure_condition(task, condition, reference, recording, mixed_key, lead, store, outcome)
     if not task.conditions and task.speaker:
         outcome.embedding = _embedding(task, reference, store, outcome)
     return outcome
@@ -143,13 +144,20 @@ class _Reference:
 
 
 def _measure_condition(
-    task: Task, condition: Condition, reference: _Reference, noisy: F32, lead: int, store: Store, outcome: Outcome
+    task: Task,
+    condition: Condition,
+    reference: _Reference,
+    recording: Recording,
+    mixed_key: str,
+    lead: int,
+    store: Store,
+    outcome: Outcome,
 ) -> None:
-    sound_key = digest("heard", code_digest(_CANNOT_CHANGE_A_RESULT), condition.identity, str(lead), noisy)
+    sound_key = digest("heard", mixed_key, condition.identity)
 
     @functools.cache
     def sound() -> F32:
-        made = reference.clean if condition.name == CLEAN else heard(condition, noisy, RATE_HZ)[lead:]
+        made = reference.clean if condition.name == CLEAN else recording.heard(condition)[lead:]
         if made.shape != reference.clean.shape:
             raise UnmeasurableError(f"{made.shape} samples came out, expected {reference.clean.shape}")
         if not np.isfinite(made).all():
@@ -178,17 +186,17 @@ def _measure_condition(
     for name, identity in task.recognisers:
         texts[name] = kept(digest("text", identity, sound_key), functools.partial(_text, name, identity, sound))
     if task.speaker and reference.why_not:
-        outcome.likeness[condition.name] = (None, reference.why_not)
+        outcome.similarity[condition.name] = (None, reference.why_not)
     elif task.speaker:
 
-        def like() -> float:
+        def compared() -> float:
             part = sound()[reference.spoken]
             if not part.any():
                 raise UnmeasurableError("what came out is silent")
-            return likeness(reference.embedding, voice_encoder().embed(part))
+            return similarity(reference.embedding, voice_encoder().embed(part))
 
-        key = digest("likeness", task.speaker, sound_key, reference.clean)
-        outcome.likeness[condition.name] = kept(key, like)
+        key = digest("similarity", task.speaker, sound_key, reference.clean)
+        outcome.similarity[condition.name] = kept(key, compared)
 
 
 def _text(name: str, identity: str, sound: Callable[[], F32]) -> str:

@@ -1,4 +1,4 @@
-"""Word error rate and likeness over SNR as curves, one per condition, with their intervals."""
+"""Word error rate and similarity over SNR as curves, one per condition, with their intervals."""
 
 from __future__ import annotations
 
@@ -17,14 +17,11 @@ _MARKERS = "osD^vP"
 
 
 def draw(report: Report, path: Path) -> None:
-    """Writes a PNG: a panel per recogniser, and one for the talker's likeness where there is any."""
-    panels: list[tuple[str, float, Callable[[Cell], Estimate]]] = [
-        (f"Word error rate, % ({name})", 100.0, lambda cell, name=name: cell.wer[name])
-        for name in report.recognisers  # type: ignore[misc]
-    ]
-    with_speaker = any(cell.likeness.value is not None for cell in report.cells.values())
+    """Writes a PNG: a panel per recogniser, and one for speaker similarity where there is any."""
+    panels = [(f"Word error rate, % ({name})", 100.0, _wer_of(name)) for name in report.recognisers]
+    with_speaker = any(cell.similarity.value is not None for cell in report.cells.values())
     if with_speaker:
-        panels.append(("Likeness of the talker (cosine)", 1.0, lambda cell: cell.likeness))
+        panels.append(("Speaker similarity (cosine)", 1.0, lambda cell: cell.similarity))
     with picture(path, 5.4 * len(panels), 4.8) as figure:
         all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
         for axes, (title, scale, value) in zip(all_axes, panels, strict=True):
@@ -37,6 +34,10 @@ def draw(report: Report, path: Path) -> None:
             handles, names = axes.get_legend_handles_labels()
             labels |= dict(zip(names, handles, strict=True))
         figure.legend(labels.values(), labels.keys(), loc="outside lower center", ncols=4, fontsize=9)
+
+
+def _wer_of(recogniser: str) -> Callable[[Cell], Estimate]:
+    return lambda cell: cell.wer[recogniser]
 
 
 def _panel(axes: Any, report: Report, scale: float, value: Callable[[Cell], Estimate]) -> None:

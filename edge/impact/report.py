@@ -37,7 +37,7 @@ class Cell:
     """that were said"""
     ran_away: dict[str, int]
     """recordings in which it heard more than anybody can say, which was cut off"""
-    likeness: Estimate
+    similarity: Estimate
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Report:
     recognisers: tuple[str, ...]
     cells: dict[tuple[str, float | None], Cell]
     same_talker: Estimate
-    """likeness of clean utterances of one talker, and of different ones: what the values have to be seen against"""
+    """similarity of clean utterances of one talker, and of different ones: what the values have to be seen against"""
     other_talkers: Estimate
     reasons: list[tuple[str, int]]
     heard: list[Heard]
@@ -74,10 +74,10 @@ class Report:
             "settings": dict(self.settings),
             "normalisation": NORMALISATION,
             "intervals": METHOD,
-            "speaker_likeness": ENCODER_LIMITS,
+            "speaker_similarity": ENCODER_LIMITS,
             "cells": [asdict(cell) for cell in self.cells.values()],
-            "likeness_same_talker": asdict(self.same_talker),
-            "likeness_other_talkers": asdict(self.other_talkers),
+            "similarity_same_talker": asdict(self.same_talker),
+            "similarity_other_talkers": asdict(self.other_talkers),
             "reasons": [{"reason": reason, "count": count} for reason, count in self.reasons],
             "heard": [asdict(one) for one in self.heard],
         }
@@ -103,11 +103,11 @@ def summarize(measured: Sequence[tuple[Task, Outcome]], settings: Mapping[str, A
                     reasons[f"word errors: {one.why}"] += 1
                 else:
                     cell[recogniser][utterance.name] = one.errors, len(utterance.words), ran_away
-            value, why = outcome.likeness.get(name, (None, ""))
+            value, why = outcome.similarity.get(name, (None, ""))
             if isinstance(value, float):
                 likes.setdefault(key, {})[utterance.name] = value
             elif why:
-                reasons[f"likeness: {why}"] += 1
+                reasons[f"similarity: {why}"] += 1
     snrs_db = tuple(sorted({snr for _, snr in counts if snr is not None}))
     cells = {}
     for name, snr_db in [(CLEAN, None), *((c, s) for c in conditions for s in snrs_db)]:
@@ -157,7 +157,7 @@ def _cell(
 
 
 def _between_talkers(measured: Sequence[tuple[Task, Outcome]]) -> tuple[Estimate, Estimate]:
-    """Mean likeness of clean utterances to others of their talker, and to those of other talkers."""
+    """Mean similarity of clean utterances to others of their talker, and to those of other talkers."""
     known = [
         (task.item.utterance.speaker, np.array(outcome.embedding))
         for task, outcome in measured

@@ -42,7 +42,7 @@ class VoiceEncoder:
         spec = importlib.util.find_spec("resemblyzer")
         if spec is None or not spec.submodule_search_locations:
             raise UsageError(
-                "the talker's likeness needs resemblyzer, which is not here; pip install --no-deps resemblyzer, or "
+                "speaker similarity needs resemblyzer, which is not here; pip install --no-deps resemblyzer, or "
                 "leave it out with --no-speaker"
             )
         path = Path(spec.submodule_search_locations[0]) / "pretrained.pt"
@@ -110,7 +110,7 @@ def spoken_part(clean: F32) -> NDArray[np.bool_]:
     return np.repeat(near, _FRAME)[: clean.size]
 
 
-def likeness(a: F32, b: F32) -> float:
+def similarity(a: F32, b: F32) -> float:
     """Cosine between two embeddings, here 0 to 1."""
     return float(np.dot(a.astype(np.float64), b.astype(np.float64)))
 

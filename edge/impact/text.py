@@ -1,4 +1,4 @@
-"""The report as text: word error rate and likeness, a line per condition and a column per SNR."""
+"""The report as text: word error rate and similarity, a line per condition and a column per SNR."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def text_report(report: Report) -> str:
         spoken = f"{min(said)} to {max(said)}" if len(said) > 1 else f"{max(said, default=0)}"
         cut = sum(cell.ran_away[recogniser] for cell in report.cells.values())
         lines += [f"  {spoken} words said per entry; {cut} transcripts that ran away were cut off", ""]
-    if any(cell.likeness.value is not None for cell in report.cells.values()):
-        lines += ["likeness of the talker to the clean speech (95 % interval)", *_likeness(report), ""]
+    if any(cell.similarity.value is not None for cell in report.cells.values()):
+        lines += ["speaker similarity to the clean speech (95 % interval)", *_similarity(report), ""]
         lines += [f"  clean speech of {what}: {_plain(e, 1.0, 2)}" for what, e in _between(report)]
         lines += [f"  {ENCODER_LIMITS}", ""]
     lines += [f"{count} without a value: {reason}" for reason, count in report.reasons]
@@ -45,8 +45,8 @@ def _wer(report: Report, recogniser: str) -> list[str]:
     return _table(report, entry)
 
 
-def _likeness(report: Report) -> list[str]:
-    return _table(report, lambda cell: _plain(cell.likeness, 1.0, 2))
+def _similarity(report: Report) -> list[str]:
+    return _table(report, lambda cell: _plain(cell.similarity, 1.0, 2))
 
 
 def _plain(estimate: Estimate, scale: float, digits: int) -> str:

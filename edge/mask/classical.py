@@ -25,7 +25,7 @@ class WienerMask:
     def __init__(
         self,
         profile: Profile,
-        smoothing: float = 0.94,
+        smoothing: float = 0.85,
         xi_min_db: float = -25.0,
         noise_power: F32 | None = None,
     ) -> None:

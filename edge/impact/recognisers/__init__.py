@@ -64,7 +64,7 @@ def make_recogniser(name: str) -> Recogniser:
             f"recogniser {name} ({type(made).__name__}) has no identity, a text that is not empty, or no transcribe("
             "samples, rate_hz); see docs/impact.md"
         )
-    return made  # type: ignore[no-any-return]
+    return made
 
 
 def default_recogniser() -> str:
