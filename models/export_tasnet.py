@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.mask.network import open_session
 from models.config import TasNetConfig
 from models.data import RATE_HZ
 from models.onnx_files import store_in_half
@@ -69,9 +70,7 @@ def steps(
     network: Path, config: TasNetConfig, block: int, waves: NDArray[np.float32]
 ) -> Iterator[dict[str, NDArray[np.float32]]]:
     """Inputs of every step of a network file that hears `waves` (items, samples) one after the other."""
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(str(network), providers=["CPUExecutionProvider"])
+    session = open_session(network)
     names = [node.name for node in session.get_outputs()]
     late = config.overlap - 1
     for wave in waves:

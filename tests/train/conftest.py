@@ -16,6 +16,6 @@ def corpora(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]
     return folder / "cache", speech, noise
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="session")  # so before fixtures of modules, which train too
 def one_thread() -> None:
     pytest.importorskip("torch").set_num_threads(1)
