@@ -1,4 +1,4 @@
-"""Late reverberation in the quality benchmark: SRMR, simulated rooms, and the ratio of early to late energy."""
+"""Late reverberation in the quality benchmark: simulated rooms, and the ratio of early to late energy."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from benchmark_sounds import RATE_HZ, speech_like
 
-from benchmarks.quality import ours, reverb, srmr
+from benchmarks.quality import ours, reverb
 
 
 def tail(rt60_s: float, seed: int = 1) -> np.ndarray:
@@ -16,48 +16,6 @@ def tail(rt60_s: float, seed: int = 1) -> np.ndarray:
     h /= np.sqrt(np.sum(h**2))
     h[0] = 1.0
     return h
-
-
-def test_gammatone_filters_answer_most_to_their_own_frequency() -> None:
-    centres = srmr.band_centres_hz()
-    assert centres[0] == pytest.approx(125.0)
-    assert (np.diff(centres, 2) > 0.0).all()
-    assert centres[-1] < RATE_HZ / 2
-    for band in (0, 9, 22):
-        tone = np.sin(2.0 * np.pi * centres[band] * np.arange(RATE_HZ // 2) / RATE_HZ)
-        level = srmr.envelopes(tone)[:, RATE_HZ // 4 : RATE_HZ // 4 + 1000].mean(axis=1)
-        assert np.argmax(level) == band
-        assert level[band] == pytest.approx(1.0, abs=0.02)
-
-
-@pytest.mark.parametrize("band", [0, 3, 7])
-def test_modulation_filters_are_band_passes_of_unit_gain(band: int) -> None:
-    from scipy.signal import freqz
-
-    filters, lower_hz = srmr._modulation_filters()
-    centre = srmr.MODULATIONS_HZ[band]
-    _, response = freqz(*filters[band], worN=[lower_hz[band], centre, centre**2 / lower_hz[band]], fs=RATE_HZ)
-    np.testing.assert_allclose(np.abs(response), [np.sqrt(0.5), 1.0, np.sqrt(0.5)], atol=2e-3)
-    assert (centre**2 / lower_hz[band] - lower_hz[band]) * srmr.MODULATION_Q == pytest.approx(centre)
-
-
-def test_srmr_is_of_slow_modulation_whatever_the_level() -> None:
-    slow, fast = (srmr.srmr(speech_like(3.0, syllables_hz=hz)) for hz in (4.0, 64.0))
-    assert slow > 3.0 * fast
-    assert srmr.srmr(1e-3 * speech_like(3.0).astype(np.float64)) == pytest.approx(slow, rel=1e-3)
-    assert np.isnan(srmr.srmr(np.zeros(RATE_HZ)))
-    assert np.isnan(srmr.srmr(np.ones(100)))
-
-
-def test_srmr_falls_with_reverberation() -> None:
-    from scipy.signal import fftconvolve
-
-    dry = speech_like(3.0).astype(np.float64)
-    found = [srmr.srmr(dry)] + [srmr.srmr(fftconvolve(dry, tail(rt60_s))[: dry.size]) for rt60_s in (0.3, 0.8)]
-    assert found[0] > found[1] > found[2]
-
-
-# ---- late reverberation ----
 
 
 @pytest.mark.parametrize("rt60_s", [0.3, 0.8])

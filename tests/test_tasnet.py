@@ -188,5 +188,5 @@ def test_files_are_proven_and_names_resolved(toy: Path, tmp_path: Path) -> None:
         TasNetStream(tmp_path / "toy.json")
     with pytest.raises(ModelError, match="model 'nonesuch' is not known"):
         ConvTasNetEnhancer("nonesuch")
-    with pytest.raises(ModelError, match="is a 'conv_tasnet', which enhances recordings only"):
+    with pytest.raises(ModelError, match="is a 'conv_tasnet', expected a mask network"):
         load_manifest(toy, PROFILES["assistant"])

@@ -21,7 +21,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "analyze",
         help="show spectra and their shape: centroid, bandwidth, flatness, roll-off",
-        description="Long-term spectrum, spectrogram, spectral centroid, bandwidth, flatness and roll-off (85 %%) of a "
+        description="Long-term spectrum, spectrogram, spectral centroid, bandwidth, flatness and roll-off (85 %) of a "
         "recording, as a whole and over time, per channel; clean, noisy and enhanced side by side.",
     )
     parser.add_argument("input", metavar="FILE", type=not_empty, help="sound file (WAV, FLAC, OGG) of any rate")

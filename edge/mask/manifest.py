@@ -64,7 +64,7 @@ def load_manifest(path: Path, profile: Profile) -> Manifest:
     kind = read.data.get("kind") if isinstance(read.data, dict) else None
     if kind is not None:
         raise ModelError(
-            f"model {path} is a {kind!r}, which enhances recordings only; expected a mask network (mask.model)"
+            f"model {path} is a {kind!r}, expected a mask network; for recordings name it to `edge enhance --mask`"
         )
     if read.value(int, "format") != FORMAT:
         raise ModelError(
