@@ -36,8 +36,8 @@ INAUDIBLE = 10.0 ** (-60.0 / 10.0)
 LEAST_SHARE = 0.01
 """of the points of the spectrogram in which there must be noise alone"""
 STEEPNESS = 3.0
-"""of the score, 1 - exp(-STEEPNESS * mean log kurtosis ratio): puts 0.3 between the decision-directed Wiener filter,
-which is known for few tones, and spectral subtraction, which is known for many"""
+"""of the score, 1 - exp(-STEEPNESS * mean log kurtosis ratio): puts 0.3 between a decision-directed Wiener filter that
+smooths as much as Ephraim and Malah advise, which is known for few tones, and spectral subtraction, known for many"""
 
 
 def artifact_score(reference: ArrayLike, noisy: ArrayLike, estimate: ArrayLike, rate_hz: int = RATE_HZ) -> Score:
