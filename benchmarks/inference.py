@@ -80,13 +80,17 @@ def macs_of(path: Path) -> int:
     """Multiply-accumulates of one run of a network: its matrix products, everything else left out."""
     graph = onnx.load(str(path)).graph
     shapes = {each.name: tuple(each.dims) for each in graph.initializer}
+    passed = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in (*graph.input, *graph.output)}
     casts = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "Cast"}
     total = 0
     for node in graph.node:
         weights = {"LSTM": (1, 2), "DynamicQuantizeLSTM": (1, 2), "MatMul": (1,), "MatMulInteger": (1,), "Gemm": (1,)}
+        # as many vectors as the state has that goes in, or that the product is made of: one, or one per band
+        given = node.input[5] if "LSTM" in node.op_type else node.input[0].removesuffix("_quantized")
+        vectors = int(np.prod(passed.get(given, [1])[:-1]))
         for index in weights.get(node.op_type, ()):
             name = node.input[index]
-            total += int(np.prod(shapes[casts.get(name, name)]))
+            total += vectors * int(np.prod(shapes[casts.get(name, name)]))
     return total
 
 

@@ -341,6 +341,9 @@ def test_json_and_page_say_where_they_come_from(tmp_path, monkeypatch) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib is not installed (extra: quality)")
     direction = {"scene": "static-1", "family": "static", "median_deg": 2.0, "known": 1.0}
     monkeypatch.setattr(whole, "run_scenes", lambda job, specs, processes: [(_rows(0.61), direction)])
+    for name in ("speech", "noise"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.wav").touch()
     common = ["--data", str(tmp_path), "--out", str(tmp_path), "--no-cost"]
     assert whole.main(common) == 0
     document = json.loads((tmp_path / "array.json").read_text())

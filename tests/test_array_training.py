@@ -190,7 +190,7 @@ def test_in_a_free_field_without_noise_beam_target_and_sound_are_one(maker, netw
     assert heard.talker_gain_db == pytest.approx(0.0, abs=0.3)
     row0, row1 = heard.cue_power.sum(axis=(0, 2))
     assert row1 < 0.01 * row0
-    assert np.sum(np.abs(heard.beam) ** 2) == pytest.approx(row0, rel=0.05)
+    assert np.sum(np.abs(heard.beam) ** 2) == pytest.approx(row0, rel=0.07)
 
 
 def test_items_are_reproducible_and_their_parts_belong_together(maker, network, rooms):

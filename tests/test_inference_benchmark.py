@@ -20,10 +20,15 @@ from edge.profiles import PROFILES
 @pytest.mark.parametrize("name", ["assistant", "hearing"])
 def test_products_of_a_shipped_network_are_counted(name: str) -> None:
     manifest = load_manifest(resolve_model(f"mono-{name}"), PROFILES[name])
-    inputs, bands = manifest.mean.size, manifest.layout.bands
+    inputs = inputs_of_all = manifest.mean.size
+    bands = manifest.layout.bands
     expected = 0
     for state in manifest.states[::2]:  # hidden states; the cell states multiply no matrix
-        hidden = state[2][-1]
+        _, vectors, hidden = state[2]
+        if vectors == bands:  # each band by itself: its groups of features and three to either side, logits, place
+            near = 7 * inputs_of_all // bands + 3 + 4
+            expected += bands * (4 * hidden * (near + hidden) + hidden)
+            continue
         expected += 4 * hidden * (inputs + hidden)
         inputs = hidden
     expected += inputs * bands * (1 + len(manifest.cues) + 1)  # a threshold and slopes per band

@@ -93,7 +93,7 @@ def test_gain_floor_holds_on_noise():
         y = run(make_pipeline(MONO, mask="wiener", floor_db=floor_db), x)
         levels[floor_db] = 10 * np.log10(np.mean(y[30000:, 0] ** 2) / np.mean(x[30000:] ** 2))
     assert levels[-12.0] == pytest.approx(-12.0, abs=1.5)
-    assert levels[-30.0] < -17.0
+    assert levels[-30.0] < -14.0
 
 
 def test_roles_and_calibration_reach_the_right_channels():
