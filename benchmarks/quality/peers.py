@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import importlib.metadata
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
@@ -234,10 +235,13 @@ def enhance(peer: Peer, audio: F32) -> F32:
 
 
 def _quantised(source: Path, target: Path) -> Path:
-    """Dynamic int8 twin of a network, as this project makes its own. Needs onnx."""
+    """Dynamic int8 twin of a network, as this project makes its own, in a folder of this process. Needs onnx."""
     from models.quantise import quantise
 
-    quantise(source, target)
+    # the quantiser writes beside what it reads, and in the package's folder another process may do the same just now
+    copied = target.with_name(f"float-{source.name}")
+    shutil.copy(source, copied)
+    quantise(copied, target)
     return target
 
 
