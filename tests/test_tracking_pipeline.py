@@ -103,8 +103,8 @@ def test_the_listener_hears_a_talker_whom_the_beam_shuts_out():
         pipeline.process(MIX[start : start + pipeline.hop_samples], np.zeros((pipeline.hop_samples, 2), np.float32))
         heard.append((pipeline.presence.mean(), pipeline._heard_presence.mean(), pipeline._gate.mean()))
     beam_hears, microphone_hears, gate = np.max(heard, axis=0)
-    assert beam_hears < 0.15  # for a hop after each turn it hears him
     assert microphone_hears > 0.2
+    assert beam_hears < 0.75 * microphone_hears  # for a hop after each turn it hears him
     assert gate >= microphone_hears
     assert pipeline.spatial.localizer.azimuth_deg is not None
 
