@@ -50,10 +50,13 @@ def add_data_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def skip_without(folder: Path) -> None:
-    """End with one sentence and exit code 0 when the evaluation data is not there."""
-    if not all((folder / name).is_dir() and any((folder / name).iterdir()) for name in ("speech", "noise")):
-        print(f"skipped: no evaluation data at {folder}, expected sounds in its speech/ and noise/", file=sys.stderr)
+def skip_without(folder: Path, parts: tuple[str, ...] = ("speech", "noise")) -> None:
+    """End with one sentence and exit code 0 when the evaluation data is not there: a folder, and in it `parts`, each
+    with something in it.
+    """
+    if not all((folder / name).is_dir() and any((folder / name).iterdir()) for name in (".", *parts)):
+        inside = f", expected sounds in its {' and '.join(f'{name}/' for name in parts)}" if parts else ""
+        print(f"skipped: no evaluation data at {folder}{inside}", file=sys.stderr)
         sys.exit(0)
 
 

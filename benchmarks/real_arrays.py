@@ -121,7 +121,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the result here")
     args = parser.parse_args()
     folder = args.data / "real_arrays"
-    skip_without(folder)
+    skip_without(folder, parts=())
     results = {}
     for name, file, measure in (("ami", AMI, meeting_room), ("hearing_aids", HEAD, hearing_aids)):
         if (folder / file).is_file():
