@@ -11,12 +11,13 @@ from typing import Any
 
 import torch
 
-from edge.errors import EdgeError, ModelError
+from edge.errors import EdgeError, ModelError, UsageError
 from edge.mask.features import LEAST_DEVIATION, POWER_FLOOR
 from edge.mask.manifest import FEATURES, FORMAT
 from edge.tasnet.manifest import KIND, load_tasnet_manifest
 from models import checkpoint
 from models.config import BlstmConfig, MaskConfig, TasNetConfig, config_from_dict
+from models.data import make_folder
 from models.export_tasnet import export_tasnet
 from models.frontend import FrontEnd
 from models.graph import build_blstm_graph, build_graph, states
@@ -39,7 +40,9 @@ def export(state: dict[str, Any], folder: Path, name: str, listener: str = "") -
             "a network for arrays needs the name of the one beside it that hears a single microphone (--listener), "
             "and no other network may have one"
         )
-    folder.mkdir(parents=True, exist_ok=True)
+    if not name or name.startswith(".") or "/" in name or "\\" in name:
+        raise UsageError(f"a network cannot be named {name!r}; expected a name without a folder, such as mono-mine")
+    make_folder(folder)
     files = {p: folder / f"{name}.{p}.onnx" for p in ("float", "int8")}
     if isinstance(network, TasNetConfig):
         weights = {name: value.numpy() for name, value in restore_tasnet(state).state_dict().items()}

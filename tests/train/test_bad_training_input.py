@@ -15,7 +15,9 @@ from edge.errors import AudioFileError, ModelError, UsageError  # noqa: E402
 from models import checkpoint  # noqa: E402
 from models.array_scenes import main as scenes_main  # noqa: E402
 from models.array_shards import read_shards  # noqa: E402
+from models.config import TrainConfig, config_to_dict  # noqa: E402
 from models.data import load_corpus  # noqa: E402
+from models.export import export  # noqa: E402
 
 pytestmark = pytest.mark.train
 
@@ -96,6 +98,14 @@ def test_a_folder_for_scenes_that_cannot_be_made(tmp_path: Path, capsys: pytest.
     folders = ["--speech", str(tmp_path), "--noise", str(tmp_path), "--out", str(tmp_path / "file" / "scenes")]
     assert scenes_main(folders) == AudioFileError.exit_code
     assert "cannot be made" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["", ".", "../up", "a/b", "a\\b"])
+def test_a_network_is_named_without_a_folder(tmp_path: Path, name: str) -> None:
+    state = {"config": config_to_dict(TrainConfig())}
+    with pytest.raises(UsageError, match="expected a name without a folder"):
+        export(state, tmp_path / "out", name)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_whole_shards_are_read_all_the_same(tmp_path: Path) -> None:
