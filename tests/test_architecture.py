@@ -27,6 +27,7 @@ LEAVES = {
     "kinds",
     "machine",
     "manifests",
+    "processes",
     "profiles",
     "resources",
     "windows",

@@ -27,6 +27,7 @@ _CANNOT_CHANGE_A_RESULT = (
     "analysis",
     "cli",
     "demo",
+    "processes.py",
     "qa",
     "quality",
     "store",

@@ -5,24 +5,18 @@ from __future__ import annotations
 import contextlib
 import copy
 import itertools
-import multiprocessing
-import os
-import signal
-import threading
 import warnings
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Protocol
 
 from edge.errors import EdgeError, UsageError
+from edge.processes import Processes
 from edge.qa.measure import Outcome, Task, failed, measure
 from edge.store import Store
 
 CONNECT_S = 10
 WORKER_S = 60
 """until a scheduler has its first worker"""
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
 class Workers(Protocol):
@@ -69,56 +63,10 @@ class LocalProcesses:
         return f"{self.jobs} processes"
 
     def run(self, tasks: Iterator[Task]) -> Iterator[tuple[Task, Outcome]]:
-        pool, waiting = self._pool(self.jobs), dict[Future[Outcome], Task]()
-        try:
-            while True:
-                suspects = []
-                for task in itertools.islice(tasks, 2 * self.jobs - len(waiting)):
-                    try:
-                        waiting[pool.submit(_measure_in_worker, task)] = task
-                    except BrokenProcessPool:
-                        suspects.append(task)
-                if not waiting and not suspects:
-                    return
-                done, _ = wait(waiting, return_when=FIRST_COMPLETED)
-                for future in done:
-                    task = waiting.pop(future)
-                    try:
-                        outcome = future.result()
-                    except BrokenProcessPool:
-                        suspects.append(task)
-                        continue
-                    yield task, outcome
-                if suspects:
-                    # all that was in hand fell with the one process, and only alone does the guilty one show
-                    pool.shutdown(cancel_futures=True)
-                    suspects += waiting.values()
-                    waiting.clear()
-                    yield from self._each_alone(suspects)
-                    pool = self._pool(self.jobs)
-        finally:
-            pool.shutdown(cancel_futures=True)
+        def died(task: Task) -> Outcome:
+            return _died(task, "the process that measured it died")
 
-    def _pool(self, jobs: int) -> ProcessPoolExecutor:
-        for name in _THREADS:
-            os.environ.setdefault(name, "1")
-        # a fork would copy the threads' locks of onnxruntime and numba in whatever state they are
-        context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin_worker, initargs=(self._store,))
-
-    def _each_alone(self, tasks: list[Task]) -> Iterator[tuple[Task, Outcome]]:
-        pool = self._pool(1)
-        try:
-            for task in tasks:
-                try:
-                    outcome = pool.submit(_measure_in_worker, task).result()
-                except BrokenProcessPool:
-                    outcome = _died(task, "the process that measured it died")
-                    pool.shutdown()
-                    pool = self._pool(1)
-                yield task, outcome
-        finally:
-            pool.shutdown(cancel_futures=True)
+        return Processes(self.jobs, _measure_in_worker, died, _keep, self._store).run(tasks)
 
 
 def _died(task: Task, reason: str) -> Outcome:
@@ -130,19 +78,9 @@ def _died(task: Task, reason: str) -> Outcome:
 _store = Store(None)
 
 
-def _begin_worker(store: Store) -> None:
+def _keep(store: Store) -> None:
     global _store
     _store = store
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which tells its workers
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def _end_with(parent: Any) -> None:
-    """A parent that was killed cannot tell its workers, who would wait for work for ever."""
-    parent.join()
-    os._exit(1)
 
 
 def _measure_in_worker(task: Task) -> Outcome:
