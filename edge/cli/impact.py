@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge.cli.batch import MOST_JOBS, processors, progress, recording_config, write_whole
 from edge.cli.cache_options import add_cache_options, store_of
-from edge.cli.common import add_config_or_board, config_of, not_empty, plain_warnings, print_json, say_when_compiling
+from edge.cli.common import add_config_or_board, not_empty, plain_warnings, print_json, say_when_compiling
 from edge.console import say
 from edge.errors import AudioFileError, UsageError
 
 if TYPE_CHECKING:
-    from edge.config.schema import Config
     from edge.impact.material import Item
     from edge.impact.report import Report
 
-_MOST_JOBS, _MOST_SNRS = 256, 50
+_MOST_SNRS = 50
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
@@ -100,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
     from edge.impact.sweep import measure_all, tasks_of
 
     out = _folder(Path(args.out))
-    config = _config(args)
+    config = recording_config(args)
     names = args.recogniser or [default_recogniser()]
     recognisers = [(name, make_recogniser(name).identity) for name in dict.fromkeys(names)]
     speaker = "" if args.no_speaker else VoiceEncoder().identity
@@ -108,10 +103,10 @@ def run(args: argparse.Namespace) -> int:
     items = _items(args)
     channels = 1 if config is None else len(config.array.roles)
     tasks = tasks_of(items, args.snr, wanted, recognisers, speaker, args.lead, channels)
-    jobs = min(args.jobs or _processors(), len(tasks))
+    jobs = min(args.jobs or processors(), len(tasks))
     store = store_of(args)
     try:
-        with _progress(len(tasks)) as advance:
+        with progress(len(tasks), "listening", "recording") as advance:
             measured, found, made = measure_all(tasks, jobs, store, advance)
     finally:
         store.close()
@@ -170,7 +165,7 @@ def _check(args: argparse.Namespace) -> None:
     if one_too_few:
         raise UsageError("expected --speech and --noise, which are mixed, or --clean and --noisy, which are given")
     for name, value, least, most in (
-        ("--jobs", 1 if args.jobs is None else args.jobs, 1, _MOST_JOBS),
+        ("--jobs", 1 if args.jobs is None else args.jobs, 1, MOST_JOBS),
         ("--limit", 1 if args.limit is None else args.limit, 1, 1_000_000),
         ("--fewest-words", args.fewest_words, 1, 1000),
         ("--seed", args.seed, 0, (1 << 31) - 1),
@@ -193,20 +188,6 @@ def _items(args: argparse.Namespace) -> list[Item]:
     return items
 
 
-def _config(args: argparse.Namespace) -> Config | None:
-    """What the recordings go through, as recordings: where the microphones would be read from does not matter."""
-    if not (args.config or args.board):
-        return None
-    config = config_of(args, {}, {})
-    return dataclasses.replace(config, input=dataclasses.replace(config.input, kind="file", path="recording"))
-
-
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return min(_MOST_JOBS, len(os.sched_getaffinity(0)))
-    return min(_MOST_JOBS, os.cpu_count() or 1)
-
-
 def _folder(out: Path) -> Path:
     """Before anything is measured: a result that cannot be written is hours lost."""
     try:
@@ -219,18 +200,6 @@ def _folder(out: Path) -> Path:
     return out
 
 
-@contextmanager
-def _progress(tasks: int) -> Iterator[Any]:
-    """A bar in recordings on standard error, if a person is there to see it."""
-    if not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from tqdm import tqdm
-
-    with tqdm(total=tasks, desc="listening", unit="recording", leave=False) as bar:
-        yield bar.update
-
-
 def _write(report: Report, out: Path, as_json: bool, cache: str) -> int:
     from edge.impact.text import text_report
     from edge.telemetry.payload import json_ready
@@ -241,10 +210,7 @@ def _write(report: Report, out: Path, as_json: bool, cache: str) -> int:
         "impact.json": json.dumps(json_ready(report.as_dict(), 6), indent=1, allow_nan=False) + "\n",
     }
     try:
-        for name, content in documents.items():
-            part = out / f".{name}.part"
-            part.write_text(content, encoding="utf-8")
-            part.replace(out / name)
+        write_whole(out, documents)
         shown = _draw(report, out / "impact.png")
     except OSError as error:
         raise AudioFileError(f"the report cannot be written to {out} ({error.strerror or error})") from None

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge.cli.batch import MOST_JOBS, processors, progress, recording_config, write_whole
 from edge.cli.cache_options import add_cache_options, store_of
-from edge.cli.common import add_config_or_board, config_of, not_empty, plain_warnings, print_json, say_when_compiling
+from edge.cli.common import add_config_or_board, not_empty, plain_warnings, print_json, say_when_compiling
 from edge.console import say
 from edge.errors import QualityError, UsageError
 
 if TYPE_CHECKING:
-    from edge.config.schema import Config
     from edge.qa.evaluate import System
     from edge.qa.report import Report
     from edge.qa.workers import Workers
     from edge.store import Store
-
-_MOST_JOBS = 256
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
@@ -94,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     journal, channel = _journal(out, Journal), args.channel - 1
     finished = False
     try:
-        with _progress(len(pairs)) as advance:
+        with progress(len(pairs), "measuring", "pair") as advance:
             measured, effort = evaluate(pairs, systems, workers, store, journal, wanted, channel, advance)
         cache = f"{store.use.sentence()} in {store.folder}" if store.folder else "no cache"
         report = Report(
@@ -123,7 +116,7 @@ def _check(args: argparse.Namespace) -> None:
     for name, value, least, most in (
         ("--channel", args.channel, 1, 1024),
         ("--examples", args.examples, 0, 20),
-        ("--jobs", 1 if args.jobs is None else args.jobs, 1, _MOST_JOBS),
+        ("--jobs", 1 if args.jobs is None else args.jobs, 1, MOST_JOBS),
     ):
         if not least <= value <= most:
             raise UsageError(f"{name} is {value}, expected from {least} to {most}")
@@ -134,7 +127,7 @@ def _systems(args: argparse.Namespace) -> list[System]:
     from edge.qa.evaluate import System
     from edge.qa.measure import Recipe
 
-    config = _config(args)
+    config = recording_config(args)
     found = [System(Path(folder).name or folder, folder=Path(folder)) for folder in args.enhanced]
     for text in args.mask or ([] if found else ["network"]):
         name, _, model = text.partition("=")
@@ -146,27 +139,13 @@ def _systems(args: argparse.Namespace) -> list[System]:
     return found
 
 
-def _config(args: argparse.Namespace) -> Config | None:
-    """What the recording goes through, as a recording: where the microphones would be read from does not matter."""
-    if not (args.config or args.board):
-        return None
-    config = config_of(args, {}, {})
-    return dataclasses.replace(config, input=dataclasses.replace(config.input, kind="file", path="recording"))
-
-
 def _workers(args: argparse.Namespace, store: Store, pairs: int) -> Workers:
     from edge.qa.workers import DaskCluster, LocalProcesses, ThisProcess
 
     if args.scheduler:
         return DaskCluster(args.scheduler)
-    jobs = min(args.jobs or _processors(), pairs)
+    jobs = min(args.jobs or processors(), pairs)
     return LocalProcesses(jobs, store) if jobs > 1 else ThisProcess(store)
-
-
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return min(_MOST_JOBS, len(os.sched_getaffinity(0)))
-    return min(_MOST_JOBS, os.cpu_count() or 1)
 
 
 def _journal(out: Path, make: Any) -> Any:
@@ -174,18 +153,6 @@ def _journal(out: Path, make: Any) -> Any:
         return make(out)
     except OSError as error:
         raise UsageError(f"--out {out} cannot be written ({error.strerror or error}); name another folder") from None
-
-
-@contextmanager
-def _progress(pairs: int) -> Iterator[Any]:
-    """A bar in pairs on standard error, if a person is there to see it."""
-    if not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from tqdm import tqdm
-
-    with tqdm(total=pairs, desc="measuring", unit="pair", leave=False) as bar:
-        yield bar.update
 
 
 def _write(report: Report, out: Path, store: Store, examples: int) -> None:
@@ -198,10 +165,7 @@ def _write(report: Report, out: Path, store: Store, examples: int) -> None:
         "report.json": json.dumps(json_ready(report.as_dict(), 6), indent=1, allow_nan=False) + "\n",
         "report.html": page(report, store, examples),
     }
-    for name, text in documents.items():
-        part = out / f".{name}.part"
-        part.write_text(text, encoding="utf-8")
-        part.replace(out / name)
+    write_whole(out, documents)
 
 
 def _print(report: Report, out: Path, as_json: bool) -> int:
