@@ -14,6 +14,7 @@ from models.mixing import MixingConfig
 Count = Annotated[int, Range(1, 1 << 31)]
 Positive = Annotated[float, Range(1e-12, 1e12)]
 ProfileName = Annotated[str, Choice(*PROFILES)]
+Dropout = Annotated[float, Range(0.0, 0.9)]
 Norm = Annotated[str, Choice("global", "cumulative", "channel")]
 
 
@@ -29,6 +30,8 @@ class MaskConfig:
     layers: Count = 2
     local_units: Annotated[int, Range(0, 4096)] = 0
     """units of the small LSTM that every band runs for itself (models.local); 0: none"""
+    dropout: Dropout = 0.0
+    """share of the outputs of the LSTM layers that is left out in training"""
 
     def problems(self) -> list[str]:
         if self.cues and (self.profile, self.run_every_hops) != ("assistant", 1):
@@ -43,6 +46,7 @@ class BlstmConfig:
     profile: ProfileName = "assistant"
     hidden: Count = 192
     layers: Count = 2
+    dropout: Dropout = 0.0
 
     def problems(self) -> list[str]:
         return []

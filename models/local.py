@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from edge.errors import ModelError
+
 REACH = 3
 """bands to either side whose features a band hears"""
 LOGIT_REACH = 1
@@ -54,8 +56,11 @@ def _around(values: Tensor, reach: int) -> Tensor:
 def transfer_local(source: LocalCorrection, into: LocalCorrection, groups: list[int | None], over: Tensor) -> None:
     """Copy `source` into `into`, whose groups of features are `groups` of the source; None begin without effect.
 
-    over (bands of into, bands of source): places of bands by frequency.
+    over (bands of into, bands of source): places of bands by frequency. Units that the source lacks begin without
+    effect. Raises ModelError where the source has more.
     """
+    if source.units > into.units:
+        raise ModelError(f"cannot start from {source.units} local_units, expected {into.units} or fewer")
     width = 2 * REACH + 1
     state = source.state_dict()
     weight = state["lstm.weight_ih_l0"]
@@ -63,4 +68,25 @@ def transfer_local(source: LocalCorrection, into: LocalCorrection, groups: list[
     columns = [nothing if g is None else weight[:, g * width : (g + 1) * width] for g in groups]
     state["lstm.weight_ih_l0"] = torch.cat([*columns, weight[:, source.groups * width :]], dim=1)
     state["place"] = over @ state["place"]
+    if source.units < into.units:
+        own = into.state_dict()
+        state = {name: _widened(name, value, own[name], source.units) for name, value in state.items()}
     into.load_state_dict(state)
+
+
+def _widened(name: str, value: Tensor, own: Tensor, units: int) -> Tensor:
+    """`own` with the first `units` of every gate, and of what the output hears, as in `value`; they hear no others."""
+    if name in ("place", "out.bias"):
+        return value
+    wide = own.clone()
+    if name == "out.weight":
+        wide.zero_()
+        wide[:, :units] = value
+        return wide
+    gates, old = wide.view(4, -1, *wide.shape[1:]), value.view(4, units, *value.shape[1:])
+    if name == "lstm.weight_hh_l0":
+        gates[:, :units] = 0.0
+        gates[:, :units, :units] = old
+    else:
+        gates[:, :units] = old
+    return wide

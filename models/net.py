@@ -31,6 +31,7 @@ class MaskNet(nn.Module):
         layers: int = 2,
         bidirectional: bool = False,
         local_units: int = 0,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.bands, self.features, self.hidden, self.bidirectional = bands, features, hidden, bidirectional
@@ -38,6 +39,7 @@ class MaskNet(nn.Module):
         self.lstms = nn.ModuleList(
             nn.LSTM(features if i == 0 else width, hidden, bidirectional=bidirectional) for i in range(layers)
         )
+        self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(width, features)
         """thresholds first, then slopes"""
         self.local = LocalCorrection(bands, features // bands, local_units) if local_units else None
@@ -57,6 +59,7 @@ class MaskNet(nn.Module):
         x, after = features, []
         for i, lstm in enumerate(self.lstms):
             x, s = lstm(x, None if state is None else state[i])
+            x = self.dropout(x)
             after.append(s)
         theta, slopes = self.head(x).split((self.bands, self.features - self.bands), dim=-1)
         direct = (slopes * features[..., : -self.bands]).unflatten(-1, (-1, self.bands)).sum(-2)
@@ -72,5 +75,5 @@ def make_mask_net(network: MaskConfig | BlstmConfig, front: FrontEnd) -> MaskNet
     """The network of these settings for what `front` gives."""
     shape = front.layout.bands, front.feature_count, network.hidden, network.layers
     if isinstance(network, BlstmConfig):
-        return MaskNet(*shape, bidirectional=True)
-    return MaskNet(*shape, local_units=network.local_units)
+        return MaskNet(*shape, bidirectional=True, dropout=network.dropout)
+    return MaskNet(*shape, local_units=network.local_units, dropout=network.dropout)

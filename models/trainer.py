@@ -33,7 +33,7 @@ class Trainer:
         self.config, self.out, self.ranks = config, out, Ranks()
         torch.manual_seed(config.seed)
         self.task: Task = make_task(config, sources, self.ranks)
-        self.net, self.average = self.task.net, self.task.average
+        self.net, self.average = self.task.net.train(), self.task.average.eval()
         for name, parameter in self.net.named_parameters():
             parameter.requires_grad_(name.startswith(config.only))
         trained = [p for p in self.net.parameters() if p.requires_grad]
@@ -69,6 +69,8 @@ class Trainer:
 
     def train_step(self) -> float:
         batch = self.task.batch(self.step)
+        # what dropout leaves out is the same after a resume, and another in every process
+        torch.manual_seed((self.config.seed * 1024 + self.ranks.rank) * (1 << 32) + self.step)
         self.optimiser.zero_grad(set_to_none=True)
         value = self.task.loss(self.net, batch)
         value.backward()

@@ -14,7 +14,7 @@ pytest.importorskip("onnx")
 import onnxruntime  # noqa: E402
 from small import CONFIG  # noqa: E402
 
-from edge.errors import ConfigError  # noqa: E402
+from edge.errors import ConfigError, ModelError  # noqa: E402
 from models.config import MaskConfig  # noqa: E402
 from models.graph import build_graph, states  # noqa: E402
 from models.net import MaskNet  # noqa: E402
@@ -27,9 +27,9 @@ pytestmark = pytest.mark.train
 BANDS, HIDDEN, UNITS, FRAMES = 11, 6, 5, 30
 
 
-def make(groups: int, trained: bool = True, seed: int = 0) -> MaskNet:
+def make(groups: int, trained: bool = True, seed: int = 0, units: int = UNITS) -> MaskNet:
     torch.manual_seed(seed)
-    net = MaskNet(BANDS, groups * BANDS, HIDDEN, 2, local_units=UNITS)
+    net = MaskNet(BANDS, groups * BANDS, HIDDEN, 2, local_units=units)
     if trained and net.local is not None:
         torch.nn.init.normal_(net.local.out.weight, std=2.0)
         torch.nn.init.normal_(net.local.out.bias)
@@ -91,6 +91,25 @@ def test_an_array_takes_over_what_one_microphone_has_learnt() -> None:
     without = MaskNet(BANDS, 2 * BANDS, HIDDEN, 2)
     transfer(source, without, same, same)
     torch.testing.assert_close(without.head.weight, source.head.weight)
+
+
+def test_more_units_begin_as_the_fewer_and_fewer_are_refused() -> None:
+    source, x = make(2), features(2)
+    into = make(2, seed=7, units=2 * UNITS)
+    transfer(source, into, torch.eye(BANDS), torch.eye(BANDS))
+    np.testing.assert_allclose(gains(into, x), gains(source, x), atol=1e-6)
+    assert into.local is not None
+    assert into.local.lstm.weight_hh_l0[UNITS : 2 * UNITS].abs().min() > 0.0  # the new ones hear and can learn
+    with pytest.raises(ModelError, match="cannot start from 10 local_units, expected 5 or fewer"):
+        transfer(into, source, torch.eye(BANDS), torch.eye(BANDS))
+
+
+def test_dropout_is_of_training_alone() -> None:
+    net, x = MaskNet(BANDS, 2 * BANDS, HIDDEN, 2, dropout=0.5), torch.from_numpy(features(2))
+    net.train()
+    assert not torch.equal(net(x)[0], net(x)[0])
+    net.eval()
+    assert torch.equal(net(x)[0], net(x)[0])
 
 
 def test_only_a_part_is_trained_where_the_recipe_says_so(corpora: tuple[Path, Path, Path], tmp_path: Path) -> None:
