@@ -23,6 +23,8 @@ else:
 T = TypeVar("T")
 
 MAX_TOML_BYTES = 2**20
+NUMBER_OR_WORD = float | str
+"""type of a key that is a number in a `Range` or a word of a `Choice`, its constraints in this order"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Choice:
         object.__setattr__(self, "values", values)
 
     def __str__(self) -> str:
-        return ", ".join(self.values[:-1]) + f" or {self.values[-1]}"
+        return " or ".join([*([", ".join(self.values[:-1])] if len(self.values) > 1 else []), self.values[-1]])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,11 +196,18 @@ def _violation(value: Any, constraint: Any) -> str | None:
     """None if `value` meets the constraint, else what to append to the problem (maybe empty)."""
     items = value if isinstance(value, tuple) else (value,)
     if isinstance(constraint, Range):
-        return None if all(constraint.low <= item <= constraint.high for item in items) else ""
+        numbers = (item for item in items if not isinstance(item, str))
+        return None if all(constraint.low <= number <= constraint.high for number in numbers) else ""
     for item in items:
-        if item not in constraint.values:
+        if isinstance(item, str) and item not in constraint.values:
             return did_you_mean(item, constraint.values)
     return None
+
+
+def fitting(raw: Any, key: Key) -> Any:
+    """The value of a key that `raw` stands for, or None where it is of another kind or out of its limits."""
+    value = _convert(raw, key.type)
+    return value if value is not None and all(_violation(value, c) is None for c in key.constraints) else None
 
 
 def did_you_mean(word: str, candidates: tuple[str, ...] | list[str]) -> str:
@@ -236,6 +245,8 @@ def _convert(raw: Any, hint: Any) -> Any:
         return number if math.isfinite(number) else None
     if hint is str:
         return raw if isinstance(raw, str) and "\0" not in raw else None
+    if hint == NUMBER_OR_WORD:
+        return _convert(raw, str if isinstance(raw, str) else float)
     inner = get_args(hint)
     if not isinstance(raw, (list, tuple)):
         return None
@@ -258,6 +269,8 @@ def _blank(hint: Any) -> Any:
 
 def expected(hint: Any, constraints: tuple[Any, ...] = ()) -> str:
     """What a value has to be, in words."""
+    if hint == NUMBER_OR_WORD:
+        return " or ".join(expected(kind, (c,)) for kind, c in zip((float, str), constraints, strict=True))
     limit = " ".join(str(c) for c in constraints)
     words = {bool: "true or false", int: "a whole number", float: "a finite number", str: "a string in quotes"}
     if hint in words:

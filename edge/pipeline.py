@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.beamform.base import Beamformer
-from edge.config.schema import Config
+from edge.config.schema import Config, gain_floor_db
 from edge.cues import Cues
 from edge.errors import ConfigError
 from edge.frontend import FrontEnd
@@ -243,9 +243,9 @@ class Pipeline:
         """Follow the talker from now on, or stay where the beam is."""
         self.spatial.set_tracking(enabled)
 
-    def set_gain_floor_db(self, gain_floor_db: float) -> None:
-        """Least gain of the listen output in dB, 0 or below."""
-        self._floor_db = min(gain_floor_db, 0.0)
+    def set_gain_floor_db(self, floor_db: float | str) -> None:
+        """Least gain of the listen output in dB, 0 or below; "auto": what suits the mask, also the next one."""
+        self._wanted_floor_db, self._floor_db = floor_db, min(gain_floor_db(floor_db, self.mask_kind), 0.0)
         self._floor = np.float32(10.0 ** (self._floor_db / 20.0))
 
     def set_bypass(self, enabled: bool) -> None:
@@ -256,8 +256,8 @@ class Pipeline:
         """Put in another estimator of the same latency, made and warmed elsewhere, and its listener if there is one."""
         if estimator.latency_samples != self.estimator.latency_samples:
             raise ConfigError(f"mask {kind!r} has another latency than the one in use; restart to change it")
-        self.estimator = estimator
-        self.mask_kind = kind
+        self.estimator, self.mask_kind = estimator, kind
+        self.set_gain_floor_db(self._wanted_floor_db)
         self.snr.trusted = kind == "network"
         self.listener = listener or self.listener
         if listener is None:

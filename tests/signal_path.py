@@ -30,7 +30,7 @@ def make_pipeline(
         ),
         output=OutputConfig(channels=outputs),
         echo=options.pop("echo", EchoConfig()),
-        mask=MaskConfig(kind=mask, floor_db=options.pop("floor_db", -24.0)),
+        mask=MaskConfig(kind=mask, floor_db=options.pop("floor_db", "auto")),
         post=PostConfig(limiter_dbfs=options.pop("limiter_dbfs", -0.1), agc=options.pop("agc", False)),
         beamformer=BeamformerConfig(kind=beamformer if len(positions) > 1 else "none", **options),
     )

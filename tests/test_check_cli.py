@@ -240,7 +240,7 @@ def test_a_missing_network_is_said_and_exit_5(tmp_path: Path, capsys: pytest.Cap
     file.write_text('[mask]\nmodel = "nets/absent.json"\n', encoding="utf-8")
     assert main(["check", str(file)]) == 5
     text = capsys.readouterr().out
-    assert "mask        network that cannot run, auto; least gain -24 dB" in text
+    assert "mask        network that cannot run, auto; least gain -60 dB" in text
     assert f"PROBLEM: model manifest {tmp_path / 'nets/absent.json'} does not exist" in text
     assert "total" in text, "the rest is still said"
 

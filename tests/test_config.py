@@ -12,7 +12,7 @@ import pytest
 
 from edge.boards import load_board
 from edge.config import Config, config_from_dict, default_config_for_board, load_config
-from edge.decoding import Choice, keys
+from edge.decoding import NUMBER_OR_WORD, Choice, keys
 from edge.errors import ConfigError
 from edge.resources import data_folder
 
@@ -98,7 +98,7 @@ def test_every_choice_of_every_key_is_taken() -> None:
             if isinstance(constraint, Choice):
                 for value in constraint.values:
                     table = {"array": {"positions_m": PAIR}, "input": {"path": ""}, "output": {"path": ""}}
-                    overrides = {key.path: value if key.type is str else [value]}
+                    overrides = {key.path: value if key.type in (str, NUMBER_OR_WORD) else [value]}
                     if key.path == "input.kind" and value == "file":
                         overrides["input.path"] = "a.wav"
                     if key.path == "output.kind" and value == "file":

@@ -10,7 +10,7 @@ from live_parts import RATE_HZ, recording
 
 from edge.cli.main import main
 from edge.config import config_from_dict
-from edge.config.schema import MaskConfig
+from edge.config.schema import CLASSICAL_FLOOR_DB
 from edge.enhancers import ENHANCERS, make_enhancer
 from edge.enhancers.frames import CONTEXT_S, SEGMENT_S, Frames
 from edge.enhancers.tracking import track_noise
@@ -338,4 +338,4 @@ def test_the_command_refuses_what_makes_no_sense(noisy_file, tmp_path, capsys):
 
 
 def test_the_default_floor_is_that_of_the_configuration():
-    assert make_enhancer("wiener_offline").floor_db == MaskConfig.floor_db
+    assert make_enhancer("wiener_offline").floor_db == CLASSICAL_FLOOR_DB == -24.0

@@ -206,6 +206,17 @@ def test_reload_takes_back_what_commands_had_changed():
     assert pipeline.gain_floor_db == -24.0
 
 
+def test_the_gain_floor_may_follow_the_mask_again():
+    daemon = Daemon(live_config())
+    floors = ({"gain_floor_db": -12}, {"gain_floor_db": "auto"})
+    pipeline = daemon.run_with(*(("gain_floor", floor) for floor in floors))
+    assert [reply["gain_floor_db"] for reply in daemon.replies] == [-12.0, -24.0]
+    assert pipeline.gain_floor_db == -24.0
+    for bad in ("low", "-12", 3, None, True, 10**5000):
+        with pytest.raises(EdgeError, match="expected a number from -120 to 0 or auto"):
+            daemon.controller.command("gain_floor", {"gain_floor_db": bad})
+
+
 def test_reload_of_the_same_file_swaps_nothing():
     config = live_config()
     daemon = Daemon(config, lambda: config)

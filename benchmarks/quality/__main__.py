@@ -31,7 +31,6 @@ from benchmarks.quality.corpus import RATE_HZ, mixtures
 from benchmarks.quality.document import PARTS, compact, known, ordered, plain
 from benchmarks.quality.scores import QUALITY, SLOW
 from benchmarks.record import RESULTS, stamp, still
-from edge.config.schema import MaskConfig
 
 ROOMS = ("array", "reverb")
 """parts that need simulated rooms"""
@@ -101,7 +100,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--profile", default="assistant", help="(default: %(default)s)")
     parser.add_argument("--model", default="auto", help="network for one microphone: name or manifest")
     parser.add_argument("--array-model", default="auto", help="network behind the beamformer: name or manifest")
-    parser.add_argument("--floor-db", type=float, default=MaskConfig().floor_db, help="(default: %(default)s)")
+    parser.add_argument("--floor-db", type=_floor, default="auto", help="least gain (default: %(default)s)")
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
         "--only", nargs="+", choices=PARTS, help="these parts; of the others the last run's results stay"
@@ -120,6 +119,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results (default: %(default)s)")
     return parser.parse_args(arguments)
+
+
+def _floor(text: str) -> float | str:
+    return text if text == "auto" else float(text)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

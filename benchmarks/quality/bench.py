@@ -37,7 +37,7 @@ class Options:
     profile: str = "assistant"
     model: str = "auto"
     array_model: str = "auto"
-    floor_db: float = -24.0
+    floor_db: float | str = "auto"
     peers: tuple[str, ...] = tuple(peers.PEERS)
     count_words: bool = True
     metrics: tuple[str, ...] = QUALITY

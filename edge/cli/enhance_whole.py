@@ -13,6 +13,7 @@ from edge.audio.wav_source import WavSource
 from edge.config.schema import Config
 from edge.enhancers import make_enhancer
 from edge.enhancers.base import SANE_MAX
+from edge.enhancers.factory import least_gain_db
 from edge.errors import AudioFileError, UsageError
 from edge.kinds import MASK_KINDS
 from edge.meters import peak_dbfs, rms_dbfs
@@ -85,7 +86,7 @@ class Whole:
             "beamformer": self._config.beamformer.kind,
             "mask": self.enhancer.name,
             "model": args.model,
-            "gain_floor_db": self._config.mask.floor_db,
+            "gain_floor_db": least_gain_db(self.enhancer.name, self._config),
             "noise": args.noise or stretch,
             "over_subtraction": args.over_subtraction,
             "identity": self.enhancer.identity,

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.config import schema
-from edge.decoding import Choice, Range, fields_of, show
+from edge.decoding import NUMBER_OR_WORD, Choice, Range, fields_of, show
 
 BEGIN = "<!-- keys: made by python -m edge.config.reference docs/configuration.md -->"
 END = "<!-- end of keys -->"
@@ -63,6 +63,8 @@ def _unit(name: str) -> str:
 
 
 def _allowed(hint: Any, constraints: tuple[Any, ...]) -> str:
+    if hint == NUMBER_OR_WORD:
+        return " or ".join(_allowed(kind, (c,)) for kind, c in zip((float, str), constraints, strict=True))
     for constraint in constraints:
         if isinstance(constraint, Choice):
             values = ", ".join(f"`{value}`" for value in constraint.values)

@@ -140,6 +140,11 @@ class HealthConfig:
     only, or not look"""
 
 
+NETWORK_FLOOR_DB, CLASSICAL_FLOOR_DB = -60.0, -24.0
+"""What mask.floor_db = "auto" means. A classical mask leaves musical noise, which a floor of the noise itself hides; a
+network does not, and there the noise that a floor leaves costs quality and intelligibility (models/EXPERIMENTS.md)."""
+
+
 @dataclass(frozen=True)
 class MaskConfig:
     """What removes the noise that is left, frequency by frequency. Only the listen output is masked."""
@@ -152,8 +157,20 @@ class MaskConfig:
     precision: Annotated[str, Choice(*PRECISION_CHOICES)] = "auto"
     """weights of the network: int8 is smaller, and faster on cores with dot-product instructions; auto: int8, or what
     `edge bench --pick-model` found to be quicker on this machine"""
-    floor_db: Annotated[float, Range(-120, 0)] = -24.0
-    """least gain of the listen output"""
+    floor_db: Annotated[float | str, Range(-120, 0), Choice("auto")] = "auto"
+    """least gain of the listen output; auto: -60 behind a network, -24 behind the other kinds"""
+
+    @property
+    def gain_floor_db(self) -> float:
+        """The least gain in dB that `floor_db` means for this kind."""
+        return gain_floor_db(self.floor_db, self.kind)
+
+
+def gain_floor_db(floor_db: float | str, kind: str) -> float:
+    """The least gain in dB that a mask.floor_db means for a kind of mask."""
+    if not isinstance(floor_db, str):
+        return floor_db
+    return NETWORK_FLOOR_DB if kind == "network" else CLASSICAL_FLOOR_DB
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.config.schema import MaskConfig
+from edge.config.schema import NETWORK_FLOOR_DB
 from edge.enhancers.base import digest, one_channel
 from edge.enhancers.rates import at_rate
 from edge.errors import ModelError
@@ -37,9 +37,7 @@ class BlstmEnhancer:
 
     name = "blstm"
 
-    def __init__(
-        self, model: str | None = None, floor_db: float = MaskConfig.floor_db, precision: str = "float"
-    ) -> None:
+    def __init__(self, model: str | None = None, floor_db: float = NETWORK_FLOOR_DB, precision: str = "float") -> None:
         self._path = resolve(model or SHIPPED, data_folder("models") / FOLDER)
         self.floor_db, self.precision = floor_db, precision
         read = open_manifest(self._path, "the model's path")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.config.schema import MaskConfig
+from edge.config.schema import CLASSICAL_FLOOR_DB
 from edge.enhancers.base import digest, one_channel
 from edge.enhancers.frames import Frames
 from edge.enhancers.noise import NoiseProfile, mean_power
@@ -33,7 +33,7 @@ class _Classical:
 
     name: str
 
-    def __init__(self, noise: NoiseProfile | None = None, floor_db: float = MaskConfig.floor_db) -> None:
+    def __init__(self, noise: NoiseProfile | None = None, floor_db: float = CLASSICAL_FLOOR_DB) -> None:
         if not -120.0 <= floor_db <= 0.0:
             raise UsageError(f"the floor is {floor_db:g} dB, expected from -120 to 0")
         self._noise = noise or NoiseProfile()
@@ -86,7 +86,7 @@ class OfflineWiener(_Classical):
     def __init__(
         self,
         noise: NoiseProfile | None = None,
-        floor_db: float = MaskConfig.floor_db,
+        floor_db: float = CLASSICAL_FLOOR_DB,
         smoothing: float = 0.985,
         xi_min_db: float = -25.0,
         exponent: float = 0.8,
@@ -126,7 +126,7 @@ class OfflineSpectralSubtraction(_Classical):
     def __init__(
         self,
         noise: NoiseProfile | None = None,
-        floor_db: float = MaskConfig.floor_db,
+        floor_db: float = CLASSICAL_FLOOR_DB,
         over_subtraction: float = 3.0,
     ) -> None:
         super().__init__(noise, floor_db)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.config import Config, config_from_dict
+from edge.config.schema import gain_floor_db
 from edge.enhancers.base import OfflineEnhancer
 from edge.errors import ConfigError, UsageError
 from edge.kinds import ENHANCER_KINDS, MASK_KINDS
@@ -92,9 +93,19 @@ def make_enhancer(
     if name in OFFLINE:
         module, maker = OFFLINE[name]
         options = {} if over_subtraction is None else {"over_subtraction": over_subtraction}
-        inner = getattr(importlib.import_module(module), maker)(noise=profile, floor_db=config.mask.floor_db, **options)
+        inner = getattr(importlib.import_module(module), maker)(
+            noise=profile, floor_db=least_gain_db(name, config), **options
+        )
     else:
         module, maker = LEARNED[name]
-        floor = {"floor_db": config.mask.floor_db} if name in MASKING else {}
+        floor = {"floor_db": least_gain_db(name, config)} if name in MASKING else {}
         inner = getattr(importlib.import_module(module), maker)(model, **floor)
     return BehindBeam(inner, config) if len(config.array.roles) > 1 else inner
+
+
+def least_gain_db(name: str, config: Config) -> float | None:
+    """Least gain of an enhancer made with `config`; None where it has no gains."""
+    if name in LEARNED and name not in MASKING:
+        return None
+    kind = name.removesuffix("_offline")
+    return gain_floor_db(config.mask.floor_db, kind if kind in MASK_KINDS else "network")

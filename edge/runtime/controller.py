@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.config.schema import Config, MaskConfig
-from edge.decoding import keys, show
+from edge.decoding import Range, fitting, keys, show
 from edge.errors import ConfigError, ModelError, UsageError
 from edge.mask.base import model_name
 from edge.runtime import realtime
@@ -170,7 +170,7 @@ class LiveController:
         self.config = dataclasses.replace(config, beamformer=beamformer)
         self._loop.at_next_hop(lambda: pipeline.set_look(azimuth, elevation))
 
-    def _gain_floor(self, gain_floor_db: float) -> None:
+    def _gain_floor(self, gain_floor_db: float | str) -> None:
         mask = dataclasses.replace(self.config.mask, floor_db=gain_floor_db)
         self.config = dataclasses.replace(self.config, mask=mask)
         pipeline = self._chain.pipeline
@@ -248,7 +248,7 @@ class LiveController:
             "beamformer": beamformer.kind,
             "mask": mask.kind,
             "model": self._model,
-            "gain_floor_db": mask.floor_db,
+            "gain_floor_db": mask.gain_floor_db,
             "bypass": self._bypassed,
             "echo": self.config.echo.enabled if self._chain.pipeline.front.canceller else None,
         }
@@ -274,20 +274,13 @@ def _checked(command: str, payload: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _checked_value(what: str, value: Any, path: str) -> Any:
+def _checked_value(what: str, raw: Any, path: str) -> Any:
     key = _KEYS.get(path)
-    if key is None:
-        good = isinstance(value, bool)
-    elif key.type is float:
-        # compared, not converted: a whole number may have thousands of digits
-        numeric = isinstance(value, (int, float)) and not isinstance(value, bool) and -math.inf < value < math.inf
-        good = numeric and all(limit.low <= value <= limit.high for limit in key.constraints)
-    else:
-        good = isinstance(value, str) and all(value in choice.values for choice in key.constraints)
-    if not good:
-        shown = show(value) if isinstance(value, int) else json.dumps(value, default=str)
+    value = fitting(raw, key) if key is not None else raw if isinstance(raw, bool) else None
+    if value is None:
+        shown = show(raw) if isinstance(raw, int) else json.dumps(raw, default=str)
         raise UsageError(f"{what} is {shown}, expected {_expected(path)}")
-    return float(value) if key is not None and key.type is float else value
+    return value
 
 
 def _expected(path: str) -> str:
@@ -296,4 +289,4 @@ def _expected(path: str) -> str:
         return "true or false"
     if not key.constraints:
         return "text"
-    return ("a number " if key.type is float else "") + " and ".join(str(limit) for limit in key.constraints)
+    return " or ".join(f"a number {limit}" if isinstance(limit, Range) else str(limit) for limit in key.constraints)
