@@ -63,7 +63,7 @@ def describe(config: Config) -> dict[str, Any]:
             "enabled": config.health.enabled and geometry.mics > 1,
             "channel_order": config.health.channel_order,
         },
-        "mask": {"kind": config.mask.kind, "floor_db": config.mask.gain_floor_db, **_network(config)},
+        "mask": {"kind": config.mask.kind, "floor_db": config.gain_floor_db, **_network(config)},
         "latency_ms": {line.name: line.ms for line in lines} | {"total": sum(line.ms for line in lines)},
         "latency_why": {line.name: line.why for line in lines},
         "board": _board(config),

@@ -177,8 +177,7 @@ class Pipeline:
     def _post(self) -> None:
         # a bypassed mask has unit gain everywhere, so its tracked presence stands in for the share of speech
         ratio = self.estimator.presence if self.mask_kind == "bypass" else self._gain
-        floor = self._unit if self.bypass else self._floor
-        front, beam, snr = self.front, self.spatial.beam, self.snr
+        floor, front, beam, snr = self._unit if self.bypass else self._floor, self.front, self.spatial.beam, self.snr
         snr.update(front.spectrum_re[self._heard], front.spectrum_im[self._heard], beam, ratio, floor)
         level = self._unit if self.bypass else self._level.update(snr.frame_power, snr.frame_speech_power)
         gains.apply_gain(beam, self._gain, floor, level, self._masked)
@@ -245,7 +244,8 @@ class Pipeline:
 
     def set_gain_floor_db(self, floor_db: float | str) -> None:
         """Least gain of the listen output in dB, 0 or below; "auto": what suits the mask, also the next one."""
-        self._wanted_floor_db, self._floor_db = floor_db, min(gain_floor_db(floor_db, self.mask_kind), 0.0)
+        self._wanted_floor_db = floor_db
+        self._floor_db = min(gain_floor_db(floor_db, self.mask_kind, self.front.active.size), 0.0)
         self._floor = np.float32(10.0 ** (self._floor_db / 20.0))
 
     def set_bypass(self, enabled: bool) -> None:

@@ -16,14 +16,20 @@ FILES = {"input": {"kind": "file", "path": "recording"}, "output": {"kind": "nul
 
 @pytest.mark.parametrize(("kind", "floor_db"), [("network", -60.0), ("wiener", -24.0), ("spectral_subtraction", -24.0)])
 def test_auto_is_lower_behind_a_network_than_behind_a_classical_mask(kind: str, floor_db: float) -> None:
-    assert config_from_dict(FILES | {"mask": {"kind": kind}}).mask.gain_floor_db == floor_db
-    assert config_from_dict(FILES | {"mask": {"kind": kind, "floor_db": "auto"}}).mask.gain_floor_db == floor_db
-    assert config_from_dict(FILES | {"mask": {"kind": kind, "floor_db": -7}}).mask.gain_floor_db == -7.0
+    assert config_from_dict(FILES | {"mask": {"kind": kind}}).gain_floor_db == floor_db
+    assert config_from_dict(FILES | {"mask": {"kind": kind, "floor_db": "auto"}}).gain_floor_db == floor_db
+    assert config_from_dict(FILES | {"mask": {"kind": kind, "floor_db": -7}}).gain_floor_db == -7.0
+
+
+def test_auto_is_higher_where_a_beam_has_taken_noise_away_already() -> None:
+    config = config_from_dict(FILES | {"array": {"board": "respeaker_4mic_square"}})
+    assert config.gain_floor_db == -30.0
+    assert make_pipeline(mask="network").gain_floor_db == -30.0
 
 
 @pytest.mark.parametrize("value", ["-24", "Auto", -121.0, 1, True, [-3.0], float("nan")])
 def test_anything_else_is_refused(value: object) -> None:
-    with pytest.raises(ConfigError, match="mask.floor_db: .* expected a finite number from -120 to 0 or auto"):
+    with pytest.raises(ConfigError, match=r"mask\.floor_db: .* expected a finite number from -120 to 0 or auto"):
         config_from_dict(FILES | {"mask": {"floor_db": value}})
 
 

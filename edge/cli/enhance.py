@@ -118,7 +118,7 @@ def run(args: argparse.Namespace) -> int:
         "beamformer": config.beamformer.kind,
         "mask": config.mask.kind,
         "model": model_name(enhancer.estimator) or None,
-        "gain_floor_db": config.mask.gain_floor_db,
+        "gain_floor_db": config.gain_floor_db,
         "warning": "; ".join(warnings) or None,
         "wall_s": time.perf_counter() - started_s,
         **measured,

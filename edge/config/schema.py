@@ -140,9 +140,10 @@ class HealthConfig:
     only, or not look"""
 
 
-NETWORK_FLOOR_DB, CLASSICAL_FLOOR_DB = -60.0, -24.0
-"""What mask.floor_db = "auto" means. A classical mask leaves musical noise, which a floor of the noise itself hides; a
-network does not, and there the noise that a floor leaves costs quality and intelligibility (models/EXPERIMENTS.md)."""
+NETWORK_FLOOR_DB, ARRAY_FLOOR_DB, CLASSICAL_FLOOR_DB = -60.0, -30.0, -24.0
+"""What mask.floor_db = "auto" means: for a network at one microphone, for one behind several, for the other kinds. A
+classical mask leaves musical noise, which a floor of the noise itself hides; a network leaves none, and the noise that
+a floor leaves costs quality and intelligibility. Measured on held-out training mixtures, models/EXPERIMENTS.md."""
 
 
 @dataclass(frozen=True)
@@ -158,19 +159,17 @@ class MaskConfig:
     """weights of the network: int8 is smaller, and faster on cores with dot-product instructions; auto: int8, or what
     `edge bench --pick-model` found to be quicker on this machine"""
     floor_db: Annotated[float | str, Range(-120, 0), Choice("auto")] = "auto"
-    """least gain of the listen output; auto: -60 behind a network, -24 behind the other kinds"""
-
-    @property
-    def gain_floor_db(self) -> float:
-        """The least gain in dB that `floor_db` means for this kind."""
-        return gain_floor_db(self.floor_db, self.kind)
+    """least gain of the listen output; auto: -60 for a network at one microphone, -30 for one behind
+    several, -24 for the other kinds"""
 
 
-def gain_floor_db(floor_db: float | str, kind: str) -> float:
-    """The least gain in dB that a mask.floor_db means for a kind of mask."""
+def gain_floor_db(floor_db: float | str, kind: str, microphones: int) -> float:
+    """The least gain in dB that a mask.floor_db means for a kind of mask and a number of microphones."""
     if not isinstance(floor_db, str):
         return floor_db
-    return NETWORK_FLOOR_DB if kind == "network" else CLASSICAL_FLOOR_DB
+    if kind != "network":
+        return CLASSICAL_FLOOR_DB
+    return NETWORK_FLOOR_DB if microphones == 1 else ARRAY_FLOOR_DB
 
 
 @dataclass(frozen=True)
@@ -252,3 +251,8 @@ class Config:
     post: PostConfig = field(default_factory=PostConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     telemetry: TelemetryConfig = field(default_factory=TelemetryConfig)
+
+    @property
+    def gain_floor_db(self) -> float:
+        """The least gain in dB that mask.floor_db means here."""
+        return gain_floor_db(self.mask.floor_db, self.mask.kind, self.array.roles.count("M"))

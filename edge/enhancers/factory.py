@@ -108,4 +108,7 @@ def least_gain_db(name: str, config: Config) -> float | None:
     if name in LEARNED and name not in MASKING:
         return None
     kind = name.removesuffix("_offline")
-    return gain_floor_db(config.mask.floor_db, kind if kind in MASK_KINDS else "network")
+    if kind in MASK_KINDS:
+        config = dataclasses.replace(config, mask=dataclasses.replace(config.mask, kind=kind))
+        return config.gain_floor_db
+    return gain_floor_db(config.mask.floor_db, "network", 1)

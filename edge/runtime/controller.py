@@ -248,7 +248,7 @@ class LiveController:
             "beamformer": beamformer.kind,
             "mask": mask.kind,
             "model": self._model,
-            "gain_floor_db": mask.gain_floor_db,
+            "gain_floor_db": self.config.gain_floor_db,
             "bypass": self._bypassed,
             "echo": self.config.echo.enabled if self._chain.pipeline.front.canceller else None,
         }
