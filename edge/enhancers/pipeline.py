@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from edge import __version__
 from edge.config import Config
 from edge.enhancers.base import OfflineEnhancer, digest, one_channel
 from edge.enhancers.noise import NoiseProfile, mean_power
+from edge.enhancers.streams import RecordingStream, open_stream, through
 from edge.errors import UsageError
 from edge.mask.base import MaskEstimator
 from edge.mask.choice import choose, mics_in_beam
@@ -77,8 +79,12 @@ class PipelineEnhancer:
     def enhance(self, samples: F32, rate_hz: int) -> F32:
         if len(self._config.array.roles) == 1:
             samples = one_channel(samples, self.name)
-        enhancer = Enhancer(self._config, rate_hz, estimator=self._estimator(samples, rate_hz))
+        enhancer = self.opened(rate_hz, self._estimator(samples, rate_hz))
         return np.concatenate([enhancer.push(samples), enhancer.flush()])[:, 0]
+
+    def opened(self, rate_hz: int, estimator: MaskEstimator | None = None) -> Enhancer:
+        """The pipeline as a stream; estimator: in place of the mask that the configuration names."""
+        return Enhancer(self._config, rate_hz, estimator=estimator)
 
     def _estimator(self, samples: F32, rate_hz: int) -> MaskEstimator | None:
         """A classical mask that was told something, or None: the one that the configuration names."""
@@ -120,4 +126,20 @@ class BehindBeam:
         return digest(self.name, __version__, beam=self._beam.identity, inner=self._inner.identity)
 
     def enhance(self, samples: F32, rate_hz: int) -> F32:
-        return self._inner.enhance(self._beam.enhance(samples, rate_hz), rate_hz)
+        return through(self.stream(rate_hz), samples)
+
+    def stream(self, rate_hz: int) -> RecordingStream:
+        """See edge.enhancers.streams.open_stream."""
+        return _BehindBeamStream(self._beam.opened(rate_hz), open_stream(self._inner, rate_hz))
+
+
+class _BehindBeamStream:
+    def __init__(self, beam: Enhancer, inner: RecordingStream) -> None:
+        self._beam, self._inner = beam, inner
+
+    def push(self, samples: F32) -> F32:
+        return self._inner.push(self._beam.push(samples)[:, 0])
+
+    def finish(self) -> Iterator[F32]:
+        yield self._inner.push(self._beam.flush()[:, 0])
+        yield from self._inner.finish()
