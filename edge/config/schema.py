@@ -154,6 +154,8 @@ class MaskConfig:
     `edge bench --pick-model` found to be quicker on this machine"""
     floor_db: Annotated[float, Range(-120, 0)] = -24.0
     """least gain of the listen output"""
+    over_subtraction: Annotated[float, Range(1, 20)] = 3.0
+    """how many times spectral_subtraction takes off the noise where speech is weak"""
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ def make_enhancer(
     each recording is noise alone. One of them gives the classical ones a noise profile, neither means that the noise is
     tracked. over_subtraction: how many times the noise is taken off where speech is weak (spectral subtraction).
     floor_db: least gain, of everything that has gains. precision: of a network's weights, "int8", "float" or "auto".
-    None of both: what config.mask says. "auto" is what a live run takes for `network`, and float, which is nearest to
+    None of these: what config.mask says. "auto" is what a live run takes for `network`, and float, which is nearest to
     what was trained, for blstm and conv_tasnet, which no deadline presses.
 
     Raises ConfigError for an unknown name or a bad configuration, UsageError for an option that `name` has no use for
@@ -91,18 +91,18 @@ def make_enhancer(
 
     from edge.enhancers.pipeline import BehindBeam, PipelineEnhancer
 
-    told: dict[str, Any] = {"floor_db": floor_db, "precision": precision}
+    told: dict[str, Any] = {"floor_db": floor_db, "precision": precision, "over_subtraction": over_subtraction}
     mask = dataclasses.replace(config.mask, **{key: value for key, value in told.items() if value is not None})
     profile = None
-    if given_noise or over_subtraction is not None or name in OFFLINE:
+    if given_noise or name in OFFLINE:
         from edge.enhancers.noise import NoiseProfile
 
         profile = NoiseProfile(noise, noise_rate_hz, noise_from_s)
     if name in MASK_KINDS:
-        return PipelineEnhancer(name, dataclasses.replace(config, mask=mask), model, profile, over_subtraction)
+        return PipelineEnhancer(name, dataclasses.replace(config, mask=mask), model, profile)
     if name in OFFLINE:
         module, maker = OFFLINE[name]
-        rules = {} if over_subtraction is None else {"over_subtraction": over_subtraction}
+        rules = {"over_subtraction": mask.over_subtraction} if "spectral_subtraction" in name else {}
         inner = getattr(importlib.import_module(module), maker)(noise=profile, floor_db=mask.floor_db, **rules)
     else:
         module, maker = LEARNED[name]

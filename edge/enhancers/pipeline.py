@@ -17,7 +17,6 @@ from edge.errors import UsageError
 from edge.mask.base import MaskEstimator
 from edge.mask.choice import choose, mics_in_beam
 from edge.mask.classical import SpectralSubtractionMask, WienerMask
-from edge.mask.manifest import load_manifest
 from edge.offline import Enhancer
 from edge.profiles import PROFILES
 from edge.stft import Stft
@@ -32,7 +31,7 @@ _LIVE_ONLY = ("input", "output", "runtime", "telemetry")
 class PipelineEnhancer:
     """A mask of the pipeline, with what stands before and behind it: sample for sample what a live run gives.
 
-    noise, over_subtraction: for the classical masks, see `make_enhancer`; a noise profile is of one microphone.
+    noise: for the classical masks, see `make_enhancer`; a noise profile is of one microphone.
     output: listen, or asr for the beam alone.
     """
 
@@ -42,7 +41,6 @@ class PipelineEnhancer:
         config: Config,
         model: str | None = None,
         noise: NoiseProfile | None = None,
-        over_subtraction: float | None = None,
         output: str = "listen",
     ) -> None:
         self.name = name
@@ -51,7 +49,6 @@ class PipelineEnhancer:
             config, mask=mask, output=dataclasses.replace(config.output, channels=(output,))
         )
         self._noise = noise or NoiseProfile()
-        self._over_subtraction = over_subtraction
         if self._noise.given and len(config.array.roles) > 1:
             raise UsageError(
                 f"{name} takes a noise profile with one microphone only, since a beam changes the noise; "
@@ -64,7 +61,7 @@ class PipelineEnhancer:
         profile = PROFILES[self._config.profile]
         if self._config.mask.kind == "network":
             chosen = choose(self._config.mask, profile, mics_in_beam(self._config))
-            manifest = load_manifest(chosen.manifest, profile)
+            manifest = chosen.open(profile)
             files = {"manifest": chosen.manifest.read_bytes(), "network": manifest.files[chosen.precision][1]}
         return digest(
             self.name,
@@ -73,7 +70,6 @@ class PipelineEnhancer:
             outputs=self._config.output.channels,
             files=files,
             noise=self._noise.about(),
-            over_subtraction=self._over_subtraction,
         )
 
     def enhance(self, samples: F32, rate_hz: int) -> F32:
@@ -87,29 +83,26 @@ class PipelineEnhancer:
         return Enhancer(self._config, rate_hz, estimator=estimator)
 
     def _estimator(self, samples: F32, rate_hz: int) -> MaskEstimator | None:
-        """A classical mask that was told something, or None: the one that the configuration names."""
-        if not self._noise.given and self._over_subtraction is None:
+        """A classical mask that was told the noise, or None: the one that the configuration names."""
+        if not self._noise.given:
             return None
         profile = PROFILES[self._config.profile]
-        power = None
-        if self._noise.given:
-            sound = self._noise.sound(samples, rate_hz)
-            if rate_hz != profile.rate_hz:
-                import soxr
+        sound = self._noise.sound(samples, rate_hz)
+        if rate_hz != profile.rate_hz:
+            import soxr
 
-                sound = soxr.resample(sound, rate_hz, profile.rate_hz)
-            stft = Stft(profile, 1)
+            sound = soxr.resample(sound, rate_hz, profile.rate_hz)
+        stft = Stft(profile, 1)
 
-            def power_of(frame: F32) -> NDArray[np.float64]:
-                stft.history[0] = frame
-                stft.analyze()
-                return stft.spectrum_re[0].astype(np.float64) ** 2 + stft.spectrum_im[0].astype(np.float64) ** 2
+        def power_of(frame: F32) -> NDArray[np.float64]:
+            stft.history[0] = frame
+            stft.analyze()
+            return stft.spectrum_re[0].astype(np.float64) ** 2 + stft.spectrum_im[0].astype(np.float64) ** 2
 
-            power = mean_power(sound, profile.window_samples, profile.hop_samples, power_of)
+        power = mean_power(sound, profile.window_samples, profile.hop_samples, power_of)
         if self.name == "wiener":
             return WienerMask(profile, noise_power=power)
-        over = {} if self._over_subtraction is None else {"over_subtraction": self._over_subtraction}
-        return SpectralSubtractionMask(profile, noise_power=power, **over)
+        return SpectralSubtractionMask(profile, self._config.mask.over_subtraction, power)
 
 
 class BehindBeam:
