@@ -110,6 +110,7 @@ class BehindBeam:
 
     def __init__(self, inner: OfflineEnhancer, config: Config) -> None:
         self.name = inner.name
+        self.precision: str | None = getattr(inner, "precision", None)
         self._inner = inner
         # the mask that the configuration names tells the beam who speaks when
         self._beam = PipelineEnhancer(config.mask.kind, config, output="asr")
