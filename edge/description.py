@@ -12,7 +12,6 @@ from edge.errors import ModelError
 from edge.geometry import SPEED_OF_SOUND_M_S, ArrayGeometry, geometry_from_config
 from edge.latency import latency_lines
 from edge.mask.choice import choose, mics_in_beam
-from edge.mask.manifest import load_manifest
 from edge.profiles import PROFILES
 
 _ROLE_NAMES = {"R": "playback reference", "X": "unused"}
@@ -138,7 +137,7 @@ def _network(config: Config) -> dict[str, Any]:
     try:
         chosen = choose(config.mask, profile, mics_in_beam(config))
         found |= {"manifest": str(chosen.manifest), "precision": chosen.precision, "chosen": chosen.why}
-        manifest = load_manifest(chosen.manifest, profile)
+        manifest = chosen.open(profile)
         found["model"] = manifest.name
         manifest.network_file(chosen.precision)
     except ModelError as error:

@@ -112,7 +112,7 @@ def _models(config: Config) -> Iterator[Finding]:
         wanted = config.mask if name == config.profile else MaskConfig()
         try:
             chosen = choose(wanted, profile, mics_in_beam(config))
-            manifest = load_manifest(chosen.manifest, profile)
+            manifest = chosen.open(profile)
             manifests = [manifest]
             if manifest.listener:
                 manifests.append(load_manifest(manifest.path.with_name(f"{manifest.listener}.json"), profile))

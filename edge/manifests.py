@@ -16,7 +16,10 @@ from numpy.typing import NDArray
 
 from edge.errors import ModelError
 from edge.kinds import PRECISIONS
+from edge.resources import data_folder
 
+LAB = "lab"
+"""folder below the shipped models: networks that the live path does not use"""
 MAX_MANIFEST_BYTES = 2**20
 LARGEST_WHOLE = 2**127
 Files = dict[str, tuple[str, str, int]]
@@ -41,6 +44,17 @@ def resolve(name_or_path: str, folder: Path) -> Path:
     raise ModelError(
         f"model {name_or_path!r} is not known; shipped models: {known}; or give the path of a manifest{hint}"
     )
+
+
+def resolve_lab(name_or_path: str | None, shipped: str) -> Path:
+    """The same for networks that the live path does not use; None is the one named `shipped`. Raises ModelError."""
+    folder = data_folder("models") / LAB
+    if name_or_path in (None, shipped) and not (folder / f"{shipped}.json").is_file():
+        raise ModelError(
+            f"the network {shipped} is not installed ({folder / shipped}.json is missing): train and export it as "
+            "models/README.md says, or name the manifest of another one (--model FILE.json)"
+        )
+    return resolve(name_or_path or shipped, folder)
 
 
 def open_manifest(path: Path, setting: str = "mask.model") -> Reader:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import AudioFileError
+from models.progress import steps
 
 RATE_HZ = 16000
 SUFFIXES = {".wav", ".flac", ".opus", ".ogg", ".mp3", ".aiff", ".aif"}
@@ -143,7 +144,9 @@ def load_corpus(folder: Path, kind: str, cache: Path) -> Corpus:
         pieces, clips, offset = [], [], 0
         sharded = (folder / "manifest.jsonl").exists()
         try:
-            for audio, found in _shards(folder, kind) if sharded else _files(folder):
+            found_in = _shards(folder, kind) if sharded else _files(folder)
+            total = None if sharded else sum(Path(name).suffix.lower() in SUFFIXES for name, _ in listing)
+            for audio, found in steps(found_in, f"decoding {kind} in {folder}, once, into {cache}", "files", total):
                 pieces.append(audio)
                 clips += [Clip(c.start + offset, c.samples, c.group, c.source, c.snr_db) for c in found]
                 offset += audio.size

@@ -14,9 +14,10 @@ from models.examples import JUDGED_EVERY, ArrayExamples, Examples, MixedExamples
 from models.frontend import FrontEnd
 from models.loudness import Loudness
 from models.net import make_mask_net
+from models.progress import say, steps
 from models.ranks import Ranks
 from models.restore import make_front, restore_mask
-from models.tasks import Mixers, Sources
+from models.tasks import Mixers, Sources, held_out_steps
 from models.transfer import band_map, transfer
 
 
@@ -43,6 +44,7 @@ class MaskTask:
         self._typical: Source
         count = config.validation_batches
         if sources.scenes is not None:
+            say(f"opening the scenes in {sources.scenes}")
             common = self.front, config.mixing.batch
             ours = ArrayExamples(sources.scenes, "train", *common, config.seed, ranks.rank)
             self._typical = ArrayExamples(sources.scenes, "train", *common, config.seed)
@@ -54,13 +56,13 @@ class MaskTask:
             self.source, self._typical = (MixedExamples(m, self.front) for m in (mixers.ours, mixers.typical))
             apart = MixedExamples(mixers.held, self.front)
             self.hours = mixers.hours
-            self.validation = [apart.batch(40 * n) for n in range(count)]
+            self.validation = [apart.batch(step) for step in held_out_steps(count)]
 
     def batch(self, step: int) -> Examples:
         return self.source.batch(step)
 
     def fit(self) -> None:
-        typical = [self._typical.batch(i) for i in range(4)]
+        typical = [self._typical.batch(i) for i in steps(range(4), "measuring the features of 4 batches", "batches")]
         cues = [e.cue_power for e in typical if e.cue_power is not None]
         self.front.fit(torch.cat([e.heard for e in typical], 1), torch.cat(cues, 1) if cues else None)
 

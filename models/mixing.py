@@ -42,9 +42,22 @@ class MixingConfig:
     level_high_dbfs: float = -5.0
 
     def problems(self) -> list[str]:
+        found = []
         if not 1 <= self.batch <= self.pool or not 0 <= self.refresh <= self.pool or self.rooms < 1:
-            return ["mixing: expected batch from 1 to pool, refresh from 0 to pool and at least one room"]
-        return [] if self.segment_s >= 0.5 else ["mixing.segment_s: expected half a second or more"]
+            found.append("mixing: expected batch from 1 to pool, refresh from 0 to pool and at least one room")
+        if not 0.5 <= self.segment_s <= 60.0:
+            found.append(f"mixing.segment_s: got {self.segment_s:g}, expected from half a second to a minute")
+        for name in ("reverberant", "silent", "clean", "clipped", "muted"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                found.append(f"mixing.{name}: got {getattr(self, name):g}, expected a share from 0 to 1")
+        if self.silent + self.clean > 1.0:
+            found.append("mixing.silent and mixing.clean: expected shares that are 1 at most together")
+        if self.snr_spread_db < 0.0:
+            found.append(f"mixing.snr_spread_db: got {self.snr_spread_db:g}, expected 0 or more")
+        for low, high in (("snr_low_db", "snr_high_db"), ("level_low_dbfs", "level_high_dbfs")):
+            if not getattr(self, low) <= getattr(self, high):
+                found.append(f"mixing.{low}: got {getattr(self, low):g}, expected no more than {high}")
+        return found
 
 
 class Mixer:

@@ -32,7 +32,7 @@ class DataConfig:
     cache: str = ""
     """where decoded audio is kept; empty: in the run's folder"""
     start_from: str = ""
-    """checkpoint of another run to begin with"""
+    """checkpoint of another run, or manifest (.json) of an exported network, to begin with"""
     out: str = ""
     """folder of the run; a run that is there is resumed"""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from models.config import TasNetConfig, TrainConfig
 from models.data import load_corpus
 from models.mixing import Mixer
+from models.progress import say, steps
 from models.ranks import Ranks
 
 
@@ -82,6 +84,9 @@ class Mixers:
         speech, noise = sources.speech, sources.noise
         voices = ranks.one_first(lambda: load_corpus(speech, "speech", sources.cache))
         sounds = ranks.one_first(lambda: load_corpus(noise, "noise", sources.cache))
+        for folder, corpus in ((speech, voices), (noise, sounds)):
+            say(f"{folder}: {len(corpus.clips)} clips, {corpus.hours:.2f} hours")
+        say(f"making {config.mixing.rooms} rooms each for training, for its beginning and for held-out mixtures")
         parts, mixing, seed = (voices.split(False), sounds.split(False)), config.mixing, config.seed
         return cls(
             Mixer(*parts, mixing, seed, ranks.rank),
@@ -92,7 +97,12 @@ class Mixers:
 
     def held_out(self, batches: int) -> list[Any]:
         """Mixture and target of so many batches, far enough apart that they share nothing."""
-        return [self.held.batch(40 * n) for n in range(batches)]
+        return [self.held.batch(step) for step in held_out_steps(batches)]
+
+
+def held_out_steps(batches: int) -> Iterator[int]:
+    """Steps of so many batches that share nothing, with a line or a bar on standard error."""
+    return steps(range(0, 40 * batches, 40), f"making {batches} held-out batches", "batches", batches)
 
 
 def make_task(config: TrainConfig, sources: Sources, ranks: Ranks) -> Task:

@@ -16,11 +16,17 @@ from edge.errors import ConfigError, ModelError
 from models import checkpoint
 from models.config import TrainConfig, config_from_dict, config_to_dict
 from models.curve import draw_curve
+from models.data import make_folder
+from models.exported import SUFFIXES, read_exported
+from models.progress import say
 from models.ranks import Ranks
+from models.stopping import Stopping
 from models.tasks import Sources, Task, make_task
 
 COOLDOWN = 0.3
 """Share of the time allowed over which the learning rate falls linearly to nothing: much is gained there."""
+MOST_BAD_BATCHES = 50
+"""in a row whose loss or gradient is no number, after which a run gives up"""
 KEPT = ("step", "elapsed_s", "factor", "bad", "best", "history", "ancestors")
 """what a checkpoint holds of the trainer itself"""
 
@@ -29,7 +35,9 @@ class Trainer:
     """One run: a network, its front end, its batches and where it stands. Every step can be resumed exactly."""
 
     def __init__(self, config: TrainConfig, sources: Sources, out: Path, start_from: Path | None = None) -> None:
-        """start_from: checkpoint of another run, whose weights a new run begins with."""
+        """start_from: checkpoint of another run, or manifest (.json) of an exported network, whose weights a new run
+        begins with.
+        """
         self.config, self.out, self.ranks = config, out, Ranks()
         torch.manual_seed(config.seed)
         self.task: Task = make_task(config, sources, self.ranks)
@@ -44,6 +52,8 @@ class Trainer:
         self.optimiser = torch.optim.AdamW(trained, lr=config.learning_rate, weight_decay=1e-3)
         self.step, self.elapsed_s, self.factor, self.bad, self.best = 0, 0.0, 1.0, 0, float("inf")
         self.history: list[dict[str, float]] = []
+        self.left_out = self._left_out_in_a_row = 0
+        """batches that were no numbers, since the run was begun or resumed"""
         self.ancestors: list[dict[str, Any]] = []
         """the runs whose weights this one took over, the first one first"""
         # the first process alone reads checkpoints, which need not be on the other machines
@@ -57,13 +67,18 @@ class Trainer:
                 raise ModelError(
                     f"the run in {self.out} trains another network than this recipe's; give another folder (--out)"
                 )
+            say(f"going on with the run in {self.out} after step {state['step']}")
             return state
         self.task.fit()
         if start_from is not None:
-            state = checkpoint.load(start_from)
+            exported = start_from.suffix in SUFFIXES and not start_from.is_dir()
+            state = read_exported(start_from) if exported else checkpoint.load(start_from)
             of_network = self.task.start_from(state)
+            if exported:
+                of_network["exported"] = state["exported"]
             run = {k: state[k] for k in ("step", "hours")} | {"minutes": round(state["elapsed_s"] / 60.0, 1)}
             self.ancestors = [*state.get("ancestors", []), run | of_network]
+            say(f"beginning with the weights of {start_from}")
         self.average.load_state_dict(self.net.state_dict())
         return self.state()
 
@@ -91,7 +106,22 @@ class Trainer:
         self.step += 1
         if sound:
             self._update_average()
+            self._left_out_in_a_row = 0
+        else:
+            self._note_left_out()
         return float(flat[-1])
+
+    def _note_left_out(self) -> None:
+        """Raises ModelError where nothing is learnt any more, whose weights are still those of the last sound step."""
+        self.left_out += 1
+        self._left_out_in_a_row += 1
+        if self._left_out_in_a_row == 1:
+            say(f"step {self.step}: the loss or its gradient is no finite number; this batch is left out")
+        if self._left_out_in_a_row == MOST_BAD_BATCHES:
+            raise ModelError(
+                f"the loss was no finite number {MOST_BAD_BATCHES} steps in a row, up to step {self.step}; begin again "
+                f"from a checkpoint of {self.out} (--start-from) with a lower training.learning_rate"
+            )
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -164,27 +194,49 @@ class Trainer:
                 log.write(json.dumps(row) + "\n")
             draw_curve(self.out / "log.jsonl", self.out / "curve.png")
             print(" ".join(f"{k} {v:.5g}" for k, v in row.items()), flush=True)
+        if not math.isfinite(result["loss"]):
+            say(f"step {self.step}: the loss on held-out sounds is no finite number; best.pt is of before")
+        if self.left_out:
+            say(f"{self.left_out} batches were left out so far, since their loss or gradient was no finite number")
 
-    def run(self) -> None:
-        """Train until the minutes or the steps are used up, or nothing is gained any more.
+    def run(self) -> bool:
+        """Train until the minutes or the steps are used up, nothing is gained any more, or somebody asks it to stop.
 
-        The last state, the best and the picture of the curve are on disk afterwards.
+        The last state, the best and the picture of the curve are on disk afterwards. Returns whether it has ended by
+        itself; one that was stopped goes on where it was when it is run again. Raises ModelError where the loss stays
+        no number.
         """
-        self.out.mkdir(parents=True, exist_ok=True)
+        make_folder(self.out)
+        if self.step and (self.used() >= 1.0 or self.factor < self.config.least_factor):
+            say(
+                f"the run in {self.out} has ended: its minutes or steps are used up, or nothing was gained any more; "
+                "give it more (--set training.max_steps=N or training.minutes=M), or another folder (--out)"
+            )
+            return True
         mean, seen, tick = 0.0, 0, time.process_time()
-        while True:
-            value = self.train_step()
-            if math.isfinite(value):
-                seen += 1
-                mean += (value - mean) / min(seen, 100)
-            # the mean over the ranks of the time is the same number everywhere, so all stop at the same step
-            now = time.process_time()
-            self.elapsed_s += float(self.ranks.average(torch.tensor([now - tick], dtype=torch.float64)))
-            tick = now
-            used = self.used()
-            if self.ranks.rank == 0 and sys.stderr.isatty():
-                print(f"\rstep {self.step}, loss {mean:.4f}, {100.0 * used:.1f} % done", end=" ", file=sys.stderr)
-            if used >= 1.0 or self.step % self.config.validate_every == 0:
-                self._after_validation(mean)
-            if used >= 1.0 or self.factor < self.config.least_factor:
-                return
+        say("making the sounds for the first step")
+        with Stopping() as stopping:
+            while True:
+                value = self.train_step()
+                if math.isfinite(value):
+                    seen += 1
+                    mean += (value - mean) / min(seen, 100)
+                # the means over the ranks are the same numbers everywhere, so all stop at the same step
+                now = time.process_time()
+                passed_s, asked = self.ranks.average(
+                    torch.tensor([now - tick, float(stopping.asked)], dtype=torch.float64)
+                ).tolist()
+                self.elapsed_s += passed_s
+                tick = now
+                used = self.used()
+                if self.ranks.rank == 0 and sys.stderr.isatty():
+                    print(f"\rstep {self.step}, loss {mean:.4f}, {100.0 * used:.1f} % done", end=" ", file=sys.stderr)
+                if used >= 1.0 or self.step % self.config.validate_every == 0:
+                    self._after_validation(mean)
+                elif asked and self.ranks.rank == 0:
+                    checkpoint.save(self.out / "last.pt", self.state())
+                if used >= 1.0 or self.factor < self.config.least_factor:
+                    return True
+                if asked:
+                    say(f"stopped after step {self.step}, kept in {self.out / 'last.pt'}; the same command goes on")
+                    return False

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from edge.errors import ModelError
 from models.config import TasNetConfig, TrainConfig
 from models.data import RATE_HZ
+from models.progress import say
 from models.ranks import Ranks
 from models.restore import restore_tasnet
 from models.si_snr import si_snr_db, speaks, wave_loss
@@ -42,6 +43,7 @@ class WaveTask:
         return self._as_tensors(self._mixers.ours.batch(step))
 
     def fit(self) -> None:
+        say("making a batch to scale int8 by")
         mixture, _ = self._mixers.typical.batch(0)
         self.calibration = torch.from_numpy(mixture * 32767.0).to(torch.int16)
 

@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,8 @@ from edge.cli.enhance_config import OUTPUTS, enhance_config, needs_whole, second
 from edge.cli.sound_target import check_target, format_for, temporary
 from edge.console import say
 from edge.errors import AudioFileError
-from edge.kinds import BEAMFORMER_KINDS, ENHANCER_KINDS, MASK_KINDS
+from edge.kinds import BEAMFORMER_KINDS, ENHANCER_KINDS, MASK_KINDS, PRECISION_CHOICES
+from edge.profiles import PROFILES
 
 if TYPE_CHECKING:
     from edge.audio.wav_source import WavSource
@@ -45,7 +46,21 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         choices=ENHANCER_KINDS,
         help=f"what removes the noise; {', '.join(MASK_KINDS)} as live, the others hear the whole recording at once",
     )
-    parser.add_argument("--model", metavar="NAME", help="shipped model, or path of a manifest (.json)")
+    parser.add_argument(
+        "--model", metavar="NAME", type=not_empty, help="network: shipped name, or path of a manifest (.json)"
+    )
+    parser.add_argument(
+        "--precision",
+        choices=PRECISION_CHOICES,
+        help="weights of the network (default: mask.precision of the configuration; auto: as live, float for blstm and "
+        "conv_tasnet)",
+    )
+    parser.add_argument(
+        "--profile",
+        choices=tuple(PROFILES),
+        help="window and hop of the pipeline, so how late it would be live (default: that of the configuration, or of "
+        "--model)",
+    )
     parser.add_argument("--floor-db", metavar="DB", type=float, help="least gain of the listen output")
     noise = parser.add_mutually_exclusive_group()
     noise.add_argument(
@@ -81,6 +96,7 @@ def run(args: argparse.Namespace) -> int:
     say_when_compiling()
     from edge.audio.wav_source import WavSource
     from edge.frontend import SANE_MAX
+    from edge.latency import latency_budget_ms
     from edge.mask.base import model_name
     from edge.offline import Enhancer
 
@@ -100,7 +116,7 @@ def run(args: argparse.Namespace) -> int:
     enhancer = Enhancer(config, rate_hz)
     source = WavSource(source_path, rate_hz=rate_hz)
     started_s = time.perf_counter()
-    _write(source, enhancer, target_path, len(config.output.channels), args.channel)
+    _write(source, enhancer.push, lambda: [enhancer.flush()], target_path, len(config.output.channels), args.channel)
     measured = enhancer.report()
     warnings = [source.warning] if source.warning else []
     if bad := measured["nonfinite_samples"]:
@@ -118,9 +134,11 @@ def run(args: argparse.Namespace) -> int:
         "beamformer": config.beamformer.kind,
         "mask": config.mask.kind,
         "model": model_name(enhancer.estimator) or None,
+        "precision": getattr(enhancer.estimator, "precision", None),
         "gain_floor_db": config.gain_floor_db,
         "warning": "; ".join(warnings) or None,
         "wall_s": time.perf_counter() - started_s,
+        "algorithmic_latency_ms": latency_budget_ms(config)["algorithmic"],
         **measured,
     }
     if "listen" not in config.output.channels:
@@ -133,14 +151,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run_whole(args: argparse.Namespace, config: Config, rate_hz: int, channels: int) -> int:
-    """The same with an enhancer that hears the recording at once."""
+    """The same with an enhancer that is not of the pipeline, or was told about the noise."""
     from edge.audio.wav_source import WavSource
     from edge.cli.enhance_whole import Whole, print_whole
 
     whole = Whole(args, config, rate_hz)
     source = WavSource(args.input, rate_hz=rate_hz)
     started_s = time.perf_counter()
-    _write(source, whole, Path(args.output_file), 1, args.channel)
+    _write(source, whole.push, whole.finish, Path(args.output_file), 1, args.channel)
     warnings = [source.warning] * bool(source.warning) + whole.warnings
     for warning in warnings:
         say(f"warning: {warning}")
@@ -161,8 +179,18 @@ def _run_whole(args: argparse.Namespace, config: Config, rate_hz: int, channels:
     return 0
 
 
-def _write(source: WavSource, enhancer: Any, target_path: Path, outputs: int, channel: int | None) -> None:
-    """Enhance all of `source`, or one channel of it, into a file that has its name only when it is complete."""
+def _write(
+    source: WavSource,
+    push: Callable[[Any], Any],
+    finish: Callable[[], Iterable[Any]],
+    target_path: Path,
+    outputs: int,
+    channel: int | None,
+) -> None:
+    """Enhance all of `source`, or one channel of it, into a file that has its name only when it is complete.
+
+    push: float32 (frames, channels) to what is finished, (frames', outputs); finish: the rest, in pieces of the same.
+    """
     import numpy as np
 
     from edge.audio.wav_sink import WavSink
@@ -178,9 +206,12 @@ def _write(source: WavSource, enhancer: Any, target_path: Path, outputs: int, ch
                 frames = 0
                 while not sink.warning and (got := source.read(block)):
                     frames += got
-                    sink.write(enhancer.push(taken[:got]))
-                    advance(got)
-                sink.write(enhancer.flush())
+                    made = push(taken[:got])
+                    sink.write(made)
+                    advance(got + len(made))
+                for made in finish():
+                    sink.write(made)
+                    advance(len(made))
             finally:
                 sink.close()
         except AudioFileError as error:
@@ -194,7 +225,9 @@ def _write(source: WavSource, enhancer: Any, target_path: Path, outputs: int, ch
 
 @contextlib.contextmanager
 def _progress(source: WavSource) -> Iterator[Any]:
-    """A bar in seconds of audio on standard error, if a person is there to see it."""
+    """A bar in seconds of audio on standard error, if a person is there to see it; what comes moves it on by frames,
+    each of which counts once when it is read and once when it is written: some enhancers hear all before they speak.
+    """
     if not sys.stderr.isatty():
         yield lambda frames: None
         return
@@ -202,7 +235,7 @@ def _progress(source: WavSource) -> Iterator[Any]:
 
     layout = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f} of {total:.0f} s, {remaining} left"
     with tqdm(total=source.frames / source.rate_hz, desc=source.path.name, bar_format=layout, leave=False) as bar:
-        yield lambda frames: bar.update(frames / source.rate_hz)
+        yield lambda frames: bar.update(frames / (2.0 * source.rate_hz))
 
 
 def _estimate(snr_db: float) -> str:
@@ -212,7 +245,6 @@ def _estimate(snr_db: float) -> str:
 
 
 def _print(report: dict[str, Any]) -> None:
-    hop = report["hop_ms"]
     seconds = report["hops"] * report["deadline_ms"] / 1000.0
     print(f"{report['output']}: {seconds:.2f} s, {' and '.join(report['outputs'])}, {report['rate_hz']} Hz")
     steered = report["beamformer"] != "none"
@@ -225,5 +257,6 @@ def _print(report: dict[str, Any]) -> None:
         print(f"  SNR estimate {told}")
     levels = ", ".join(f"{level:.1f}" for level in report["level_in_dbfs"])
     print(f"  level in {levels} dBFS, out " + ", ".join(f"{level:.1f}" for level in report["level_out_dbfs"]))
-    print(f"  {hop['p50']:.3f} ms per hop of {report['deadline_ms']:g} ms (p99 {hop['p99']:.3f})", end="")
-    print(f", {report['real_time_factor']:.4f} of real time")
+    factor, late_ms = report["real_time_factor"], report["algorithmic_latency_ms"]
+    took = "" if factor is None else f"real-time factor {factor:.4f} here; "
+    print(f"  {took}profile {report['profile']}: {late_ms:g} ms algorithmic latency live")

@@ -20,14 +20,18 @@ OUTPUTS = {"listen": ["listen"], "asr": ["asr"], "both": ["listen", "asr"]}
 def enhance_config(args: argparse.Namespace, channels: int) -> Config:
     """The configuration for a file of so many channels. Raises ConfigError, UsageError or AudioFileError."""
     from edge.config.schema import ArrayConfig
+    from edge.enhancers.factory import check_network_options
 
+    live = args.mask in (None, *MASK_KINDS)
     overrides = {
+        "profile": _profile(args),
         "beamformer.kind": args.beamformer,
         "beamformer.steering": None if args.azimuth is None else "fixed",
         "beamformer.azimuth_deg": args.azimuth,
         "beamformer.elevation_deg": args.elevation,
-        "mask.kind": args.mask if args.mask in MASK_KINDS else None,
-        "mask.model": args.model if args.mask in (None, *MASK_KINDS) else None,
+        "mask.kind": args.mask if live else None,
+        "mask.model": args.model if live else None,
+        "mask.precision": args.precision if live else None,
         "mask.floor_db": args.floor_db,
         "output.channels": OUTPUTS[args.output],
     }
@@ -46,6 +50,7 @@ def enhance_config(args: argparse.Namespace, channels: int) -> Config:
         config = config_of(args, overrides, {"output": {"kind": "null"}})
     except ConfigError as error:
         raise _naming_options(error, args) from None
+    check_network_options(args.mask or config.mask.kind, args.model, args.precision)
     roles, mics = config.array.roles, len(config.array.positions_m)
     if channels == len(roles):
         return config
@@ -62,6 +67,15 @@ def enhance_config(args: argparse.Namespace, channels: int) -> Config:
         f"{args.input} has {channels} channels, but the array of {named} captures {len(roles)} (roles {roles}); "
         "give the configuration or board that recorded it, or take one channel of it with --channel 1"
     )
+
+
+def _profile(args: argparse.Namespace) -> str | None:
+    """The profile that the options ask for: by name, or as the one of --model where no configuration tells."""
+    if args.profile is not None or args.config or not args.model or args.mask not in (None, "network"):
+        return str(args.profile) if args.profile else None
+    from edge.mask.choice import profile_of
+
+    return profile_of(args.model)
 
 
 def _naming_options(error: ConfigError, args: argparse.Namespace) -> ConfigError:

@@ -1,8 +1,10 @@
-"""`edge enhance` with what hears a recording at once: offline enhancers, and noise that was told in advance."""
+"""`edge enhance` with what is not the pipeline as it runs live: offline enhancers, and noise told in advance."""
 
 from __future__ import annotations
 
 import argparse
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from edge.config.schema import Config
 from edge.enhancers import make_enhancer
 from edge.enhancers.base import SANE_MAX
 from edge.enhancers.factory import least_gain_db
+from edge.enhancers.streams import open_stream
 from edge.errors import AudioFileError, UsageError
 from edge.kinds import MASK_KINDS
 from edge.meters import peak_dbfs, rms_dbfs
@@ -22,7 +25,10 @@ F32 = NDArray[np.float32]
 
 
 class Whole:
-    """An enhancer of whole recordings with the face of a streaming one: everything comes out at the flush."""
+    """What `make_enhancer` gives for the options, over a recording that comes in blocks; measured on its way.
+
+    Memory does not grow with the recording where the enhancer takes it piece by piece (edge.enhancers.streams).
+    """
 
     def __init__(self, args: argparse.Namespace, config: Config, rate_hz: int) -> None:
         if args.output != "listen":
@@ -30,50 +36,58 @@ class Whole:
                 f"--output {args.output} is of the pipeline alone; leave it out, or leave out what hears the whole "
                 "recording (--mask with another name, --noise, --noise-from, --over-subtraction)"
             )
-        self._args, self._config, self._rate_hz = args, config, rate_hz
         name = args.mask or config.mask.kind
+        if args.profile is not None and name not in MASK_KINDS and len(config.array.roles) == 1:
+            raise UsageError(f"--profile is of the pipeline, and {name} hears {args.input} without it; leave it out")
+        self._args, self._config, self._rate_hz = args, config, rate_hz
         noise, noise_rate_hz = _read_noise(args.noise) if args.noise else (None, rate_hz)
+        pipeline = name in MASK_KINDS  # its configuration has these already
         self.enhancer = make_enhancer(
             name,
             config,
-            None if name in MASK_KINDS else args.model,  # the configuration of the pipeline has it already
+            None if pipeline else args.model,
             noise,
             noise_rate_hz=noise_rate_hz,
             noise_from_s=args.noise_from,
             over_subtraction=args.over_subtraction,
             floor_db=args.floor_db,
+            precision=None if pipeline else args.precision,
         )
-        self._heard: list[F32] = []
-        self._measured: dict[str, Any] = {}
+        self._stream = open_stream(self.enhancer, rate_hz)
+        self._in, self._out = _Level(), _Level()
+        self._bad = self._clipped = 0
+        self._busy_s = 0.0
 
     def push(self, samples: F32) -> F32:
-        """Nothing yet. samples float32 (frames, channels)."""
-        self._heard.append(np.array(samples))
-        return np.zeros((0, 1), np.float32)
+        """samples float32 (frames, channels); what is finished, float32 (frames', 1)."""
+        bad = ~(np.abs(samples) < SANE_MAX)
+        self._bad += int(np.count_nonzero(bad))
+        self._in.note(np.where(bad, np.float32(0.0), samples))
+        started_s = time.perf_counter()
+        made = self._stream.push(samples)
+        self._busy_s += time.perf_counter() - started_s
+        return self._noted(made)
 
-    def flush(self) -> F32:
-        """All of it, float32 (frames, 1)."""
-        if not self._heard:
-            return np.zeros((0, 1), np.float32)
-        heard = np.concatenate(self._heard)
-        made = self.enhancer.enhance(heard, self._rate_hz)[:, np.newaxis]
-        bad = ~(np.abs(heard) < SANE_MAX)
-        heard = np.where(bad, np.float32(0.0), heard)
-        self._measured = {
-            "seconds": len(made) / self._rate_hz,
-            "nonfinite_samples": int(np.count_nonzero(bad)),
-            "clipped_out": int(np.count_nonzero(np.abs(made) > 1.0)),
-            "level_in_dbfs": rms_dbfs(np.sum(heard.astype(np.float64) ** 2, axis=0), len(heard)),
-            "peak_in_dbfs": peak_dbfs(np.abs(heard).max(axis=0)),
-            "level_out_dbfs": rms_dbfs(np.sum(made.astype(np.float64) ** 2, axis=0), len(made)),
-            "peak_out_dbfs": peak_dbfs(np.abs(made).max(axis=0)),
-        }
-        return made
+    def finish(self) -> Iterator[F32]:
+        """The rest, in pieces of the same."""
+        pieces = self._stream.finish()
+        while True:
+            started_s = time.perf_counter()
+            made = next(pieces, None)
+            self._busy_s += time.perf_counter() - started_s
+            if made is None:
+                return
+            yield self._noted(made)
+
+    def _noted(self, made: F32) -> F32:
+        self._clipped += int(np.count_nonzero(np.abs(made) > 1.0))
+        self._out.note(made[:, np.newaxis])
+        return made[:, np.newaxis]
 
     @property
     def warnings(self) -> list[str]:
         """What a user should know of the samples, one sentence each."""
-        bad, clipped = self._measured["nonfinite_samples"], self._measured["clipped_out"]
+        bad, clipped = self._bad, self._clipped
         found = [f"{bad} samples were not finite or beyond +-{SANE_MAX:.0f} and became silence"] if bad else []
         return [*found, f"{clipped} samples of the output are beyond full scale"] if clipped else found
 
@@ -81,17 +95,39 @@ class Whole:
         """What was used and measured, as plain values."""
         args = self._args
         stretch = None if args.noise_from is None else "{:g} to {:g} s".format(*args.noise_from)
+        seconds = self._out.frames / self._rate_hz
         return {
             "outputs": ["listen"],
             "beamformer": self._config.beamformer.kind,
             "mask": self.enhancer.name,
             "model": args.model,
+            "precision": getattr(self.enhancer, "precision", None),
             "gain_floor_db": least_gain_db(self.enhancer.name, self._config),
             "noise": args.noise or stretch,
             "over_subtraction": args.over_subtraction,
             "identity": self.enhancer.identity,
-            **self._measured,
+            "seconds": seconds,
+            "real_time_factor": self._busy_s / seconds if seconds else None,
+            "nonfinite_samples": self._bad,
+            "clipped_out": self._clipped,
+            "level_in_dbfs": rms_dbfs(self._in.energy, self._in.frames),
+            "peak_in_dbfs": peak_dbfs(self._in.peak),
+            "level_out_dbfs": rms_dbfs(self._out.energy, self._out.frames),
+            "peak_out_dbfs": peak_dbfs(self._out.peak),
         }
+
+
+class _Level:
+    """Energy, peak and number of the frames (frames, channels) that were noted."""
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self.energy, self.peak = np.zeros(1), np.zeros(1, np.float32)
+
+    def note(self, samples: F32) -> None:
+        self.frames += len(samples)
+        self.energy = self.energy + np.sum(samples.astype(np.float64) ** 2, axis=0)
+        self.peak = np.maximum(self.peak, np.abs(samples).max(axis=0, initial=0.0))
 
 
 def _read_noise(path: str) -> tuple[F32, int]:
@@ -118,4 +154,5 @@ def print_whole(report: dict[str, Any]) -> None:
     print(f"  {beam}, {report['mask']}{noise}" + (f" ({report['model']})" if report["model"] else ""))
     levels = ", ".join(f"{level:.1f}" for level in report["level_in_dbfs"])
     print(f"  level in {levels} dBFS, out {report['level_out_dbfs'][0]:.1f}")
-    print(f"  {report['wall_s'] / max(report['seconds'], 1e-9):.4f} of real time")
+    if report["real_time_factor"] is not None:
+        print(f"  real-time factor {report['real_time_factor']:.4f} here")

@@ -161,6 +161,8 @@ class MaskConfig:
     floor_db: Annotated[float | str, Range(-120, 0), Choice("auto")] = "auto"
     """least gain of the listen output; auto: -60 for a network at one microphone, -30 for one behind
     several, -24 for the other kinds"""
+    over_subtraction: Annotated[float, Range(1, 20)] = 3.0
+    """how many times spectral_subtraction takes off the noise where speech is weak"""
 
 
 def gain_floor_db(floor_db: float | str, kind: str, microphones: int) -> float:

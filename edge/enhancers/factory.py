@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from edge.config import Config, config_from_dict
 from edge.config.schema import gain_floor_db
 from edge.enhancers.base import OfflineEnhancer
 from edge.errors import ConfigError, UsageError
-from edge.kinds import ENHANCER_KINDS, MASK_KINDS
+from edge.kinds import ENHANCER_KINDS, MASK_KINDS, PRECISION_CHOICES
 
 F32 = NDArray[np.float32]
 
@@ -31,11 +32,15 @@ LEARNED = {
 MASKING = ("blstm",)
 """those of them that have a least gain"""
 
+NETWORKS = ("network", *LEARNED)
+"""what a model and a precision are for"""
+
 ENHANCERS: tuple[str, ...] = ENHANCER_KINDS
 """those of the pipeline first: exactly what a live run would give"""
 
-
 MOST_OVER_SUBTRACTION = 20.0
+LEAST_FLOOR_DB = -120.0
+"""as in the configuration"""
 
 
 def make_enhancer(
@@ -48,6 +53,7 @@ def make_enhancer(
     noise_from_s: tuple[float, float] | None = None,
     over_subtraction: float | None = None,
     floor_db: float | None = None,
+    precision: str | None = None,
 ) -> OfflineEnhancer:
     """The enhancer `name`, one of ENHANCERS.
 
@@ -56,10 +62,12 @@ def make_enhancer(
     noise: a recording of the noise alone, float32 (samples,) at noise_rate_hz; noise_from_s: from and to which second
     each recording is noise alone. One of them gives the classical ones a noise profile, neither means that the noise is
     tracked. over_subtraction: how many times the noise is taken off where speech is weak (spectral subtraction).
-    floor_db: least gain.
+    floor_db: least gain, of everything that has gains. precision: of a network's weights, "int8", "float" or "auto".
+    None of these: what config.mask says. "auto" is what a live run takes for `network`, and float, which is nearest to
+    what was trained, for blstm and conv_tasnet, which no deadline presses.
 
-    Raises ConfigError for an unknown name or a bad configuration, UsageError for an option that `name` has no use for,
-    ModelError for a bad model.
+    Raises ConfigError for an unknown name or a bad configuration, UsageError for an option that `name` has no use for
+    or that is out of range, ModelError for a bad model.
     """
     if name not in ENHANCERS:
         raise ConfigError(f"enhancer {name!r} is not known; expected one of {', '.join(ENHANCERS)}")
@@ -76,31 +84,45 @@ def make_enhancer(
         )
     if floor_db is not None and name in LEARNED and name not in MASKING:
         raise UsageError(f"{name} has no gains, so no least gain; leave it out")
-    if model is not None and name not in ("network", *LEARNED):
-        raise UsageError(f"{name} has no use for a model; leave it out")
+    if floor_db is not None and not LEAST_FLOOR_DB <= floor_db <= 0.0:
+        raise UsageError(f"the floor is {floor_db:g} dB, expected from {LEAST_FLOOR_DB:g} to 0")
+    check_network_options(name, model, precision)
+    if precision not in (None, *PRECISION_CHOICES):
+        raise UsageError(f"precision {precision!r} is not known; expected one of {', '.join(PRECISION_CHOICES)}")
 
     from edge.enhancers.pipeline import BehindBeam, PipelineEnhancer
 
-    if floor_db is not None:
-        config = dataclasses.replace(config, mask=dataclasses.replace(config.mask, floor_db=floor_db))
+    told: dict[str, Any] = {"floor_db": floor_db, "precision": precision, "over_subtraction": over_subtraction}
+    mask = dataclasses.replace(config.mask, **{key: value for key, value in told.items() if value is not None})
+    config = dataclasses.replace(config, mask=mask)
     profile = None
-    if given_noise or over_subtraction is not None or name in OFFLINE:
+    if given_noise or name in OFFLINE:
         from edge.enhancers.noise import NoiseProfile
 
         profile = NoiseProfile(noise, noise_rate_hz, noise_from_s)
     if name in MASK_KINDS:
-        return PipelineEnhancer(name, config, model, profile, over_subtraction)
+        return PipelineEnhancer(name, config, model, profile)
     if name in OFFLINE:
         module, maker = OFFLINE[name]
-        options = {} if over_subtraction is None else {"over_subtraction": over_subtraction}
-        inner = getattr(importlib.import_module(module), maker)(
-            noise=profile, floor_db=least_gain_db(name, config), **options
-        )
+        rules = {"over_subtraction": mask.over_subtraction} if "spectral_subtraction" in name else {}
+        make = getattr(importlib.import_module(module), maker)
+        inner = make(noise=profile, floor_db=least_gain_db(name, config), **rules)
     else:
         module, maker = LEARNED[name]
-        floor = {"floor_db": least_gain_db(name, config)} if name in MASKING else {}
-        inner = getattr(importlib.import_module(module), maker)(model, **floor)
+        options: dict[str, Any] = {"floor_db": least_gain_db(name, config)} if name in MASKING else {}
+        options["precision"] = "float" if mask.precision == "auto" else mask.precision
+        inner = getattr(importlib.import_module(module), maker)(model, **options)
     return BehindBeam(inner, config) if len(config.array.roles) > 1 else inner
+
+
+def check_network_options(name: str, model: str | None, precision: str | None) -> None:
+    """Raises UsageError where an enhancer that is no network is told which network, or how precise."""
+    if name in NETWORKS:
+        return
+    if model is not None:
+        raise UsageError(f"{name} has no use for a model; leave it out, or take one of {', '.join(NETWORKS)}")
+    if precision is not None:
+        raise UsageError(f"{name} has no use for a precision, which is of a network's weights; leave it out")
 
 
 def least_gain_db(name: str, config: Config) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +12,11 @@ from edge import __version__
 from edge.config import Config
 from edge.enhancers.base import OfflineEnhancer, digest, one_channel
 from edge.enhancers.noise import NoiseProfile, mean_power
+from edge.enhancers.streams import RecordingStream, open_stream, through
 from edge.errors import UsageError
 from edge.mask.base import MaskEstimator
 from edge.mask.choice import choose, mics_in_beam
 from edge.mask.classical import SpectralSubtractionMask, WienerMask
-from edge.mask.manifest import load_manifest
 from edge.offline import Enhancer
 from edge.profiles import PROFILES
 from edge.stft import Stft
@@ -30,7 +31,7 @@ _LIVE_ONLY = ("input", "output", "runtime", "telemetry")
 class PipelineEnhancer:
     """A mask of the pipeline, with what stands before and behind it: sample for sample what a live run gives.
 
-    noise, over_subtraction: for the classical masks, see `make_enhancer`; a noise profile is of one microphone.
+    noise: for the classical masks, see `make_enhancer`; a noise profile is of one microphone.
     output: listen, or asr for the beam alone.
     """
 
@@ -40,7 +41,6 @@ class PipelineEnhancer:
         config: Config,
         model: str | None = None,
         noise: NoiseProfile | None = None,
-        over_subtraction: float | None = None,
         output: str = "listen",
     ) -> None:
         self.name = name
@@ -49,7 +49,6 @@ class PipelineEnhancer:
             config, mask=mask, output=dataclasses.replace(config.output, channels=(output,))
         )
         self._noise = noise or NoiseProfile()
-        self._over_subtraction = over_subtraction
         if self._noise.given and len(config.array.roles) > 1:
             raise UsageError(
                 f"{name} takes a noise profile with one microphone only, since a beam changes the noise; "
@@ -62,7 +61,7 @@ class PipelineEnhancer:
         profile = PROFILES[self._config.profile]
         if self._config.mask.kind == "network":
             chosen = choose(self._config.mask, profile, mics_in_beam(self._config))
-            manifest = load_manifest(chosen.manifest, profile)
+            manifest = chosen.open(profile)
             files = {"manifest": chosen.manifest.read_bytes(), "network": manifest.files[chosen.precision][1]}
         return digest(
             self.name,
@@ -71,39 +70,39 @@ class PipelineEnhancer:
             outputs=self._config.output.channels,
             files=files,
             noise=self._noise.about(),
-            over_subtraction=self._over_subtraction,
         )
 
     def enhance(self, samples: F32, rate_hz: int) -> F32:
         if len(self._config.array.roles) == 1:
             samples = one_channel(samples, self.name)
-        enhancer = Enhancer(self._config, rate_hz, estimator=self._estimator(samples, rate_hz))
+        enhancer = self.opened(rate_hz, self._estimator(samples, rate_hz))
         return np.concatenate([enhancer.push(samples), enhancer.flush()])[:, 0]
 
+    def opened(self, rate_hz: int, estimator: MaskEstimator | None = None) -> Enhancer:
+        """The pipeline as a stream; estimator: in place of the mask that the configuration names."""
+        return Enhancer(self._config, rate_hz, estimator=estimator)
+
     def _estimator(self, samples: F32, rate_hz: int) -> MaskEstimator | None:
-        """A classical mask that was told something, or None: the one that the configuration names."""
-        if not self._noise.given and self._over_subtraction is None:
+        """A classical mask that was told the noise, or None: the one that the configuration names."""
+        if not self._noise.given:
             return None
         profile = PROFILES[self._config.profile]
-        power = None
-        if self._noise.given:
-            sound = self._noise.sound(samples, rate_hz)
-            if rate_hz != profile.rate_hz:
-                import soxr
+        sound = self._noise.sound(samples, rate_hz)
+        if rate_hz != profile.rate_hz:
+            import soxr
 
-                sound = soxr.resample(sound, rate_hz, profile.rate_hz)
-            stft = Stft(profile, 1)
+            sound = soxr.resample(sound, rate_hz, profile.rate_hz)
+        stft = Stft(profile, 1)
 
-            def power_of(frame: F32) -> NDArray[np.float64]:
-                stft.history[0] = frame
-                stft.analyze()
-                return stft.spectrum_re[0].astype(np.float64) ** 2 + stft.spectrum_im[0].astype(np.float64) ** 2
+        def power_of(frame: F32) -> NDArray[np.float64]:
+            stft.history[0] = frame
+            stft.analyze()
+            return stft.spectrum_re[0].astype(np.float64) ** 2 + stft.spectrum_im[0].astype(np.float64) ** 2
 
-            power = mean_power(sound, profile.window_samples, profile.hop_samples, power_of)
+        power = mean_power(sound, profile.window_samples, profile.hop_samples, power_of)
         if self.name == "wiener":
             return WienerMask(profile, noise_power=power)
-        over = {} if self._over_subtraction is None else {"over_subtraction": self._over_subtraction}
-        return SpectralSubtractionMask(profile, noise_power=power, **over)
+        return SpectralSubtractionMask(profile, self._config.mask.over_subtraction, power)
 
 
 class BehindBeam:
@@ -111,6 +110,7 @@ class BehindBeam:
 
     def __init__(self, inner: OfflineEnhancer, config: Config) -> None:
         self.name = inner.name
+        self.precision: str | None = getattr(inner, "precision", None)
         self._inner = inner
         # the mask that the configuration names tells the beam who speaks when
         self._beam = PipelineEnhancer(config.mask.kind, config, output="asr")
@@ -120,4 +120,20 @@ class BehindBeam:
         return digest(self.name, __version__, beam=self._beam.identity, inner=self._inner.identity)
 
     def enhance(self, samples: F32, rate_hz: int) -> F32:
-        return self._inner.enhance(self._beam.enhance(samples, rate_hz), rate_hz)
+        return through(self.stream(rate_hz), samples)
+
+    def stream(self, rate_hz: int) -> RecordingStream:
+        """See edge.enhancers.streams.open_stream."""
+        return _BehindBeamStream(self._beam.opened(rate_hz), open_stream(self._inner, rate_hz))
+
+
+class _BehindBeamStream:
+    def __init__(self, beam: Enhancer, inner: RecordingStream) -> None:
+        self._beam, self._inner = beam, inner
+
+    def push(self, samples: F32) -> F32:
+        return self._inner.push(self._beam.push(samples)[:, 0])
+
+    def finish(self) -> Iterator[F32]:
+        yield self._inner.push(self._beam.flush()[:, 0])
+        yield from self._inner.finish()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -29,6 +29,12 @@ class Choice:
     precision: str
     source: Literal["configuration", "measurement", "default"]
     note: str = ""
+    checked: Manifest | None = field(default=None, compare=False, repr=False)
+    """what the manifest says, of a network that the configuration names: it was read to choose the precision"""
+
+    def open(self, profile: Profile) -> Manifest:
+        """The manifest, read and checked, once. Raises ModelError."""
+        return self.checked or load_manifest(self.manifest, profile)
 
     @property
     def why(self) -> str:
@@ -102,7 +108,7 @@ def choose(config: MaskConfig, profile: Profile, mics: int = 1) -> Choice:
                 f'such beam; choose mask.model = "{manifest.listener}" or "auto"'
             )
         if config.precision != "auto":
-            return Choice(manifest.path, config.precision, "configuration")
+            return Choice(manifest.path, config.precision, "configuration", checked=manifest)
         return _precision_of(manifest, read_measured())
     measured = read_measured()
     shipped = shipped_networks(profile, mics)
@@ -131,6 +137,6 @@ def _precision_of(manifest: Manifest, measured: Measured) -> Choice:
     timed = {sha256[t.sha256]: t for t in measured.timings if t.sha256 in sha256}
     if set(timed) == set(files):
         quickest = min(timed, key=lambda each: timed[each].p50_ms)
-        return Choice(manifest.path, quickest, "measurement", timed[quickest].date[:10])
+        return Choice(manifest.path, quickest, "measurement", timed[quickest].date[:10], manifest)
     precision = DEFAULT_PRECISION if DEFAULT_PRECISION in files else next(iter(files))
-    return Choice(manifest.path, precision, "default", measured.why_not)
+    return Choice(manifest.path, precision, "default", measured.why_not, manifest)

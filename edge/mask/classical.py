@@ -64,6 +64,7 @@ class SpectralSubtractionMask:
         self._tracker = NoiseTracker(profile)
         self._noise = _fixed(noise_power, profile) if noise_power is not None else self._tracker.noise
         self._keep = np.float32(0.6 ** (profile.hop_ms / 8.0))
+        self.over_subtraction = over_subtraction
         self._over_max = np.float32(over_subtraction)
         self._smooth: F32 = np.zeros(profile.bins, np.float32)
         self.presence: F32 = self._tracker.presence

@@ -25,11 +25,11 @@ def make_estimator(kind: str, config: MaskConfig, profile: Profile, mics: int = 
         from edge.mask.network import NetworkMask  # onnxruntime only where a network runs
 
         chosen = choose(config, profile, mics)
-        return NetworkMask(chosen.manifest, profile, chosen.precision)
+        return NetworkMask(chosen.open(profile), profile, chosen.precision)
     if kind == "wiener":
         return WienerMask(profile)
     if kind == "spectral_subtraction":
-        return SpectralSubtractionMask(profile)
+        return SpectralSubtractionMask(profile, config.over_subtraction)
     if kind == "bypass":
         return BypassMask(profile)
     raise ConfigError(f"mask {kind!r} is not known; expected one of {', '.join(MASK_KINDS)}")

@@ -81,7 +81,7 @@ def _shared_session(path: Path, sha256: str) -> onnxruntime.InferenceSession:
 class NetworkMask:
     """MaskEstimator that runs a network of this project.
 
-    manifest_path: JSON manifest (see edge.mask.manifest); profile: must be the one it was made for; precision:
+    manifest: JSON file (see edge.mask.manifest), or what it says; profile: must be the one it was made for; precision:
     'int8' or 'float'. Raises ModelError. Should the network ever produce a number that is not finite, its state is
     cleared and the gains of the hop before are kept; `resets` counts that since construction.
     """
@@ -90,10 +90,11 @@ class NetworkMask:
     _turn: int
     _countdown: int
 
-    def __init__(self, manifest_path: Path | str, profile: Profile, precision: str = "int8") -> None:
-        self.manifest: Manifest = load_manifest(Path(manifest_path), profile)
+    def __init__(self, manifest: Manifest | Path | str, profile: Profile, precision: str = "int8") -> None:
+        manifest = manifest if isinstance(manifest, Manifest) else load_manifest(Path(manifest), profile)
+        self.manifest: Manifest = manifest
         self.precision = precision
-        manifest, layout = self.manifest, self.manifest.layout
+        layout = manifest.layout
         path = manifest.network_file(precision)
         self._session = _shared_session(path, manifest.files[precision][1])
         _check_graph(self._session, manifest, path)
@@ -193,8 +194,8 @@ class NetworkMask:
         self.presence.fill(0.0)
 
 
-def _for_one_microphone(manifest: Manifest, profile: Profile) -> Path:
-    """Manifest of the listener that `manifest` names. Raises ModelError where that is a network for arrays."""
+def _for_one_microphone(manifest: Manifest, profile: Profile) -> Manifest:
+    """That of the listener that `manifest` names. Raises ModelError where that is a network for arrays."""
     path = manifest.path.with_name(f"{manifest.listener}.json")
     try:
         listener = load_manifest(path, profile)
@@ -205,7 +206,7 @@ def _for_one_microphone(manifest: Manifest, profile: Profile) -> Path:
             f"model manifest {manifest.path}: its listener {manifest.listener} is a network for arrays itself, "
             "expected one for a single microphone; export it with another --listener"
         )
-    return path
+    return listener
 
 
 def _check_graph(session: onnxruntime.InferenceSession, manifest: Manifest, path: Path) -> None:

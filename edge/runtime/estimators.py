@@ -59,6 +59,8 @@ class Estimators:
         estimators, network = {}, None
         for kind in dict.fromkeys(kinds):
             kept, wanted = self._kept.get(kind), mask
+            if getattr(kept, "over_subtraction", mask.over_subtraction) != mask.over_subtraction:
+                kept = None
             if kind == "network":
                 network = self.identity(mask, mics)
                 if network != (self._network or network):

@@ -6,14 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.errors import ModelError
-from edge.manifests import Files, States, is_whole, network_file, open_manifest, read_files, read_states, resolve
-from edge.resources import data_folder
+from edge.manifests import Files, States, is_whole, network_file, open_manifest, read_files, read_states, resolve_lab
 
 KIND = "conv_tasnet"
 FORMAT = 1
 SHIPPED = "conv-tasnet"
-FOLDER = "lab"
-"""below the shipped models: networks that the live path does not use"""
 _MOST_SAMPLES = 1 << 16
 
 
@@ -72,7 +69,7 @@ class TasNetManifest:
 
 def resolve_tasnet(name_or_path: str | None) -> Path:
     """Path of the manifest of a Conv-TasNet by name or path; None is the shipped one. Raises ModelError."""
-    return resolve(name_or_path or SHIPPED, data_folder("models") / FOLDER)
+    return resolve_lab(name_or_path, SHIPPED)
 
 
 def load_tasnet_manifest(path: Path) -> TasNetManifest:

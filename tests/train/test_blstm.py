@@ -14,8 +14,10 @@ pytest.importorskip("onnx")
 
 from small import CONFIG  # noqa: E402
 
+from edge.enhancers import blstm  # noqa: E402
 from edge.enhancers.blstm import BlstmEnhancer  # noqa: E402
 from edge.errors import AudioFileError, ModelError  # noqa: E402
+from edge.stft import Stft  # noqa: E402
 from models import checkpoint  # noqa: E402
 from models.config import BlstmConfig  # noqa: E402
 from models.export import export  # noqa: E402
@@ -91,6 +93,44 @@ def test_the_output_is_aligned_and_has_the_length_of_the_input(made: tuple[Path,
     again = pickle.loads(pickle.dumps(enhancer))
     assert again.identity == enhancer.identity != wire.identity
     np.testing.assert_array_equal(again.enhance(sound(3000), 16000), enhancer.enhance(sound(3000), 16000))
+
+
+def test_a_long_recording_in_pieces_is_the_whole_one(
+    made: tuple[Path, Path, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five minutes of noise and syllables whose levels wander: gains within 2e-3, an error 60 dB down."""
+    enhancer = BlstmEnhancer(str(made[1]))
+    t = np.arange(300 * 16000) / 16000
+    noise = np.random.default_rng(4).standard_normal(t.size) * 10.0 ** (-2.0 + 0.5 * np.sin(2 * np.pi * t / 131.0))
+    syllables = np.sin(2 * np.pi * 190.0 * t) * np.clip(np.sin(2 * np.pi * 2.7 * t), 0.0, None)
+    recording = (noise + 0.1 * syllables * (np.sin(2 * np.pi * t / 17.0) > -0.3)).astype(np.float32)
+    whole = enhancer.gains(enhancer.features(recording))
+    network, masked = enhancer.gains, blstm._InPieces._masked
+    heard, used = [], []
+
+    def noted(features: np.ndarray) -> np.ndarray:
+        heard.append(len(features))
+        return network(features)
+
+    def kept(pieces: blstm._InPieces, stft: Stft, spectra: np.ndarray, gains: np.ndarray) -> np.ndarray:
+        used.append(gains.copy())
+        return masked(pieces, stft, spectra, gains)
+
+    monkeypatch.setattr(enhancer, "gains", noted)
+    monkeypatch.setattr(blstm._InPieces, "_masked", kept)
+    out = enhancer.enhance(recording, 16000)
+    hop_s = enhancer.profile.hop_ms / 1000.0
+    assert len(heard) == 7  # a frame more than six have room for
+    assert max(heard) == round(blstm.PIECE_S / hop_s)
+    assert sum(heard) == len(whole) + 6 * round(blstm.OVERLAP_S / hop_s)
+    found = np.concatenate(used)
+    assert found.shape == whole.shape
+    assert np.abs(found - whole).max() < 2e-3
+    monkeypatch.setattr(blstm, "PIECE_S", 1e6)
+    heard.clear()
+    expected = enhancer.enhance(recording, 16000)
+    assert heard == [len(whole)]
+    assert np.sum((out - expected) ** 2) < 1e-6 * np.sum(expected**2)
 
 
 def test_another_kind_of_model_is_refused(made: tuple[Path, Path, float], tmp_path: Path) -> None:
