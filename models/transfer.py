@@ -30,10 +30,12 @@ def transfer(source: MaskNet, into: MaskNet, down: Tensor, up: Tensor) -> None:
     """Copy `source` into `into`. down (source bands, target bands) maps the features, up its converse the gains.
 
     Cues that the source does not know begin without effect, and so does a correction by bands that it has not. The
-    recurrent layers are taken as they are, which is right when both see the same number of frames a second. Raises
-    ModelError when the layers differ in number or size.
+    recurrent layers are taken as they are, which is right when both see the same number of frames a second. A causal
+    one becomes the forward half of a bidirectional one, whose other half begins without effect. Raises ModelError when
+    the layers differ in number or size.
     """
-    if (source.hidden, len(source.lstms), source.bidirectional) != (into.hidden, len(into.lstms), into.bidirectional):
+    same = (source.hidden, len(source.lstms)) == (into.hidden, len(into.lstms))
+    if not same or (source.bidirectional and not into.bidirectional):
         raise ModelError(
             f"cannot start from a network of {_size(source)}, expected {_size(into)}; give [network] of its recipe"
         )
@@ -47,8 +49,17 @@ def transfer(source: MaskNet, into: MaskNet, down: Tensor, up: Tensor) -> None:
     weights["head.bias"] = _regroup(weights["head.bias"][:, None], rows, source.bands, up)[:, 0]
     if source.local is not None and into.local is not None:
         transfer_local(source.local, into.local, groups, up)
+    if into.bidirectional and not source.bidirectional:
+        for name in [name for name in weights if name.endswith("weight_ih_l0") and not name.startswith("lstms.0.")]:
+            weights[name] = _beside_nothing(weights[name])
+        weights["head.weight"] = _beside_nothing(weights["head.weight"])
     kept = {name: value for name, value in weights.items() if not name.startswith("local.")}
     into.load_state_dict(into.state_dict() | kept)
+
+
+def _beside_nothing(weight: Tensor) -> Tensor:
+    """(rows, n) as (rows, 2 n): the second half, what runs backwards says, is not heard yet."""
+    return torch.cat([weight, torch.zeros_like(weight)], dim=1)
 
 
 def _size(net: MaskNet) -> str:

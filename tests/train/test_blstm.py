@@ -25,6 +25,7 @@ from models.net import MaskNet  # noqa: E402
 from models.restore import restore_mask  # noqa: E402
 from models.tasks import Sources  # noqa: E402
 from models.trainer import Trainer  # noqa: E402
+from models.transfer import transfer  # noqa: E402
 
 pytestmark = pytest.mark.train
 
@@ -54,6 +55,22 @@ def test_it_learns_and_hears_both_ways(made: tuple[Path, Path, float]) -> None:
     net(features)[0][10].sum().backward()
     assert features.grad is not None
     assert (features.grad.abs().sum((1, 2)) > 0.0).all()
+
+
+def test_it_may_begin_as_a_causal_network_and_then_learns_to_hear_backwards_too() -> None:
+    torch.manual_seed(0)
+    same = torch.eye(9)
+    causal, net = MaskNet(9, 18, 8, local_units=3), MaskNet(9, 18, 8, bidirectional=True)
+    transfer(causal, net, same, same)
+    causal.local = None
+    features = torch.randn(20, 2, 18)
+    torch.testing.assert_close(net(features)[0], causal(features)[0], atol=1e-6, rtol=0)
+    net(features)[0].square().sum().backward()
+    grad = net.head.weight.grad
+    assert grad is not None
+    assert grad[:, 8:].abs().min() > 0.0
+    with pytest.raises(ModelError, match="cannot start from a network of 2 x 8 units both ways"):
+        transfer(net, causal, same, same)
 
 
 def test_the_enhancer_computes_what_torch_does(made: tuple[Path, Path, float]) -> None:
