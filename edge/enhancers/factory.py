@@ -94,6 +94,7 @@ def make_enhancer(
 
     told: dict[str, Any] = {"floor_db": floor_db, "precision": precision, "over_subtraction": over_subtraction}
     mask = dataclasses.replace(config.mask, **{key: value for key, value in told.items() if value is not None})
+    beam = config  # what forms it keeps the mask of the configuration
     config = dataclasses.replace(config, mask=mask)
     profile = None
     if given_noise or name in OFFLINE:
@@ -112,7 +113,7 @@ def make_enhancer(
         options: dict[str, Any] = {"floor_db": least_gain_db(name, config)} if name in MASKING else {}
         options["precision"] = "float" if mask.precision == "auto" else mask.precision
         inner = getattr(importlib.import_module(module), maker)(model, **options)
-    return BehindBeam(inner, config) if len(config.array.roles) > 1 else inner
+    return BehindBeam(inner, beam) if len(config.array.roles) > 1 else inner
 
 
 def check_network_options(name: str, model: str | None, precision: str | None) -> None:
