@@ -17,7 +17,7 @@ from edge.qa.table import COLUMNS, written
 from edge.store import Store
 
 LARGEST_BYTES = 12 << 20
-"""of sounds and spectrograms together; examples beyond that are left out, with a line that says so"""
+"""of sounds and spectrograms together, evenly for all systems; what is beyond is left out, with a line that says so"""
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1d2733; --muted: #6b7785; --line: #dfe4ea; --good: #0b7a75; --bad: #c8334a;
@@ -73,7 +73,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """head is text, cells are HTML that is ready."""
     body = "".join("<tr>" + "".join(_cell(cell) for cell in row) + "</tr>" for row in rows)
     titles = "".join(f"<th scope=col>{escape(title)}</th>" for title in head)
-    return f"<div class=wide><table><tr>{titles}</tr>{body}</table></div>"
+    return f"<div class=wide tabindex=0><table><tr>{titles}</tr>{body}</table></div>"
 
 
 def _cell(cell: str) -> str:
@@ -118,8 +118,9 @@ def _pictures(report: Report, store: Store, count: int) -> list[str]:
         return parts
     parts.append("<h2>Worst and best files</h2>")
     parts.append("<p class=muted>By their mean rank over the criteria; ten seconds at most, compressed.</p>")
-    left_bytes, left_out = LARGEST_BYTES, 0
+    left_bytes, left_out = 0, 0
     for system, summary in zip(report.systems, report.summaries, strict=True):
+        left_bytes += LARGEST_BYTES // len(report.systems)  # and what the systems before have not taken
         parts.append(f"<h3>{escape(system.name)}</h3>")
         shown = _shown(report, system, summary, store, count)
         if not shown:
