@@ -69,8 +69,9 @@ def gains_over_noisy(summaries: Sequence[Summary], name: str, given: str, noisy:
         for n, summary in enumerate(summaries):
             points = [(noisy[row.name], row.values[name]) for row in summary.rows]
             known = np.array([both for both in points if None not in both], dtype=np.float64).reshape(-1, 2)
-            look = {"color": _COLOURS[n % len(_COLOURS)], "marker": _MARKERS[n % len(_MARKERS)]}
-            axes.plot(*known.T, ls="none", ms=4, mew=0, alpha=0.6, label=_short(summary.system), **look)
+            colour, marker = _COLOURS[n % len(_COLOURS)], _MARKERS[n % len(_MARKERS)]
+            label = _short(summary.system)
+            axes.plot(*known.T, ls="none", color=colour, marker=marker, ms=4, mew=0, alpha=0.6, label=label)
         axes.axhline(0.0, color=INK, lw=0.8)
         axes.grid(color=GRID, lw=0.8)
         axes.set(xlabel=f"{COLUMNS[given].title} of the noisy file", ylabel=COLUMNS[name].title)
