@@ -14,7 +14,7 @@ from edge.qa.examples import Example
 from edge.qa.summary import Summary
 from edge.qa.table import COLUMNS
 from edge.quality.metrics import RATE_HZ
-from edge.quality.plots import AFTER, BEAM, BEFORE, GRID, INK, LATE, draw_spectrogram, picture, spectrogram_db
+from edge.quality.plots import AFTER, BEAM, BEFORE, GRID, INK, LATE, draw_spectrogram, picture, plain, spectrogram_db
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -98,7 +98,7 @@ def spectrograms(example: Example) -> bytes | None:
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= 24 else "..." + name[-22:]
+    return plain(name if len(name) <= 30 else "..." + name[-27:])
 
 
 def _png(draw: Callable[[Figure], None], width_inches: float, height_inches: float, dpi: int = 100) -> bytes:
