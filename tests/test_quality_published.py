@@ -18,11 +18,10 @@ def torch_randn(seed: int, sizes: tuple[int, ...]) -> list[np.ndarray]:
     """What torch.manual_seed(seed) and torch.randn(size) give on a processor, for sizes of whole sixteens: the Mersenne
     Twister's 24 lower bits, Box and Muller's transform of eight and eight. Publishers of metrics use it in examples.
     """
-    bits = np.random.MT19937()
-    bits._legacy_seeding(seed)
+    twister = np.random.RandomState(seed)
     found = []
     for size in sizes:
-        uniform = (bits.random_raw(size) & 0xFFFFFF).reshape(-1, 2, 8) / 2.0**24
+        uniform = (np.frombuffer(twister.bytes(4 * size), "<u4") & 0xFFFFFF).reshape(-1, 2, 8) / 2.0**24
         radius, angle = np.sqrt(-2.0 * np.log(1.0 - uniform[:, 0])), 2.0 * np.pi * uniform[:, 1]
         found.append(np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1).ravel())
     return found
