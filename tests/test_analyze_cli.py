@@ -157,6 +157,15 @@ def test_what_is_wrong_is_one_sentence(tmp_path, monkeypatch, capsys, arguments,
         assert word in err
 
 
+@pytest.mark.parametrize("name", ["a $^$ b.wav", "ä 日本 <i>.wav", "one $.wav"])
+def test_any_name_can_be_drawn(tmp_path, capsys, name):
+    pytest.importorskip("matplotlib")
+    path = write(tmp_path / name, recording(3000, 1))
+    assert analyze(path, "--out", tmp_path / "a.png") == 0
+    assert "warning" not in capsys.readouterr().err
+    assert (tmp_path / "a.png").stat().st_size > 10000
+
+
 @pytest.mark.parametrize("out", ["a.jpg", "none/a.png"])
 def test_a_picture_has_to_be_a_png_in_a_folder(tmp_path, capsys, out):
     path = write(tmp_path / "a.wav", recording(2000, 1))

@@ -173,6 +173,48 @@ def test_given_recordings_are_put_to_the_nearest_snr(tmp_path: Path, ears: Path)
     ]
 
 
+def test_given_recordings_are_aligned_first(tmp_path: Path, ears: Path) -> None:
+    words, noise = "ut re mi fa", np.random.default_rng(5).standard_normal(100_000).astype(np.float32)
+    clean = np.concatenate([parts.said(words), np.zeros(1000, np.float32)])
+    noisy = clean + 0.02 * noise[: clean.size]
+    moved = {
+        "there": noisy,
+        "late": np.concatenate([0.02 * noise[:4800], noisy]),
+        "early": noisy[300:],
+        "longer": np.concatenate([noisy, parts.said("la la la")]),
+        "torn": noisy[: clean.size // 2],
+    }
+    for name, samples in moved.items():
+        parts.write(tmp_path / "clean" / f"{name}.wav", clean)
+        (tmp_path / "clean" / f"{name}.txt").write_text(words)
+        parts.write(tmp_path / "noisy" / f"{name}.wav", samples)
+    given = ["--clean", str(tmp_path / "clean"), "--noisy", str(tmp_path / "noisy")]
+    code, report = impact(tmp_path, *given, "--mask", "bypass", "--mix-back", "0")
+    assert code == 0
+    heard = {one["utterance"]: one for one in report["heard"] if one["condition"] == "noisy"}
+    assert {name: one["errors"] for name, one in heard.items()} == {
+        "there": 0,
+        "late": 0,
+        "early": 0,
+        "longer": 0,
+        "torn": None,
+    }
+    assert "ends more than 0.1 s before" in heard["torn"]["why"]
+    for name in ("late", "early", "longer"):
+        assert heard[name]["snr_db"] == pytest.approx(heard["there"]["snr_db"], abs=0.5)
+
+
+def test_what_decides_a_result_is_in_its_key() -> None:
+    from edge.impact import measure
+
+    root = Path(measure.__file__).resolve().parent.parent
+    for name in measure._CANNOT_CHANGE_A_RESULT:
+        assert (root / name).exists(), name
+    assert not any("quality/alignment.py".startswith(name) for name in measure._CANNOT_CHANGE_A_RESULT)
+    left_out = {name for name in measure._CANNOT_CHANGE_A_RESULT if name.startswith("quality/")}
+    assert left_out == {f"quality/{path.name}" for path in (root / "quality").glob("*.py")} - {"quality/alignment.py"}
+
+
 def test_processes_share_the_work_and_one_that_dies_becomes_a_reason(tmp_path: Path, ears: Path) -> None:
     parts.write_material(tmp_path, ("ut re mi fa",))
     parts.write(tmp_path / "speech" / "deadly.wav", np.resize(parts.said("ut re mi"), parts.DEADLY_SAMPLES))

@@ -156,6 +156,49 @@ def test_odd_files_get_a_value_or_a_reason(tmp_path: Path) -> None:
         assert sum(scores[metric][0] is None for metric in QUICK) >= missing, (name, scores)
 
 
+def test_enhanced_files_of_every_kind_get_values_or_the_reason(tmp_path: Path) -> None:
+    """Names with spaces and other letters, 8 kHz, 48 kHz stereo, clipped, late, far too late, half of it, no number."""
+    import soxr
+
+    clean = speech_like(1.5, 3)
+    noise = np.random.default_rng(2).standard_normal(clean.size).astype(np.float32)
+    noisy, made = clean + 0.03 * noise, clean + 0.01 * noise
+    bad = made.copy()
+    bad[5] = np.inf
+
+    def late(samples: int) -> np.ndarray:
+        return np.concatenate([np.zeros(samples, np.float32), made])
+
+    kinds = {
+        "plain": (made, RATE_HZ, ""),
+        "with ümläut <b> $": (made, RATE_HZ, ""),
+        "8 kHz": (soxr.resample(made, RATE_HZ, 8000), 8000, ""),
+        "48 kHz stereo": (np.stack([soxr.resample(made, RATE_HZ, 48000)] * 2, 1), 48000, ""),
+        "clipped": (np.clip(30.0 * made, -1.0, 1.0), RATE_HZ, ""),
+        "300 ms late": (late(4800), RATE_HZ, ""),
+        "800 ms late": (late(12800), RATE_HZ, "the estimate is 0.80 s late, at most 0.5 s are taken out"),
+        "half": (made[: clean.size // 2], RATE_HZ, "it may lack 0.5 s"),
+        "no number": (bad, RATE_HZ, "NaN or infinite samples"),
+        "nothing": (made[:0], RATE_HZ, "the enhanced file is empty"),
+    }
+    write(tmp_path / "c.wav", clean)
+    write(tmp_path / "n.wav", noisy)
+    for name, (samples, rate_hz, _) in kinds.items():
+        write(tmp_path / "made" / f"{name}.wav", samples, rate_hz)
+    files = {name: str(tmp_path / "made" / f"{name}.wav") for name in kinds}
+    wanted = ("snr_db", "stoi", "clipping_percent")
+    found = measure(task(tmp_path / "c.wav", tmp_path / "n.wav", wanted, recipes={}, files=files), Store(None)).systems
+    for name, (_, _, why) in kinds.items():
+        value, reason = found[name]["scores"]["snr_db"]
+        assert (value is None) is bool(why), (name, value, reason)
+        assert why in reason
+    plain = found["plain"]["scores"]
+    for name in ("with ümläut <b> $", "300 ms late", "48 kHz stereo"):
+        assert found[name]["scores"]["snr_db"][0] == pytest.approx(plain["snr_db"][0], abs=0.7), name
+        assert found[name]["scores"]["stoi"][0] == pytest.approx(plain["stoi"][0], abs=0.01), name
+    assert found["clipped"]["scores"]["clipping_percent"][0] > 5.0
+
+
 def test_rates_channels_and_lengths_are_brought_together(tmp_path: Path) -> None:
     import soxr
 

@@ -196,6 +196,38 @@ def test_a_late_or_early_estimate_is_aligned_first(late):
     assert there["snr_db"] > 5.0
 
 
+@pytest.mark.parametrize(("late", "side"), [(12800, "0.80 s late"), (-12800, "0.80 s early")])
+def test_an_estimate_further_away_than_is_taken_out_has_the_reason_and_no_value(late, side):
+    made = SPEECH + 0.1 * NOISE
+    moved = np.concatenate([np.zeros(late), made]) if late > 0 else made[-late:]
+    found = evaluate(SPEECH, moved, noisy=NOISY, wanted=[*FAST, "clipping_percent"])
+    for name in FAST:
+        assert found[name].reason == f"the estimate is {side}, at most 0.5 s are taken out"
+    assert found["clipping_percent"].ok, "which needs no reference"
+    assert "noisy signal is" in evaluate(SPEECH, made, noisy=moved, wanted=["artifacts"])["artifacts"].reason
+    assert evaluate(SPEECH, moved, wanted=["snr_db"], max_lag_s=1.0)["snr_db"].value > 15.0 or late < 0
+
+
+def test_what_is_nothing_like_the_reference_is_measured_where_it_is():
+    rng = np.random.default_rng(7)
+    strange = rng.standard_normal(SPEECH.size)
+    assert evaluate(SPEECH, strange, wanted=["si_sdr_db"])["si_sdr_db"].value < -20.0
+    tone = np.sin(2 * np.pi * 200 * np.arange(SPEECH.size) / RATE_HZ)  # as like itself at any distance
+    assert evaluate(tone, tone + 0.1 * strange, wanted=["snr_db"])["snr_db"].value == pytest.approx(17.0, abs=0.2)
+
+
+def test_an_estimate_may_lack_half_a_second_and_no_more():
+    estimate = SPEECH + 0.1 * NOISE
+    for samples, measured in ((SPEECH.size - 7000, True), (SPEECH.size - 9000, False)):
+        found = evaluate(SPEECH, estimate[:samples], wanted=["snr_db"])["snr_db"]
+        assert found.ok is measured
+    assert found.reason == "the estimate has 2.44 s of the 3.00 s of the reference, it may lack 0.5 s"
+    longer = np.concatenate([estimate, NOISE])
+    assert evaluate(SPEECH, longer, wanted=["snr_db"])["snr_db"].value == pytest.approx(
+        evaluate(SPEECH, estimate, wanted=["snr_db"])["snr_db"].value, abs=1e-9
+    )
+
+
 def test_other_rates_and_channels_become_16_khz_and_one_channel():
     import soxr
 

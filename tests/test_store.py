@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
 import os
 import pickle
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -215,6 +217,95 @@ def test_a_database_damaged_inside_costs_misses_and_heals(tmp_path: Path, capsys
     store.put_sound("new", SOUND)
     assert store.sound("new") is not None
     assert capsys.readouterr().err.count("warning") == 1
+
+
+def test_a_database_that_was_deleted_under_a_process_is_begun_again(tmp_path: Path) -> None:
+    store, other = Store(tmp_path / "c", memory_bytes=0), Store(tmp_path / "c", memory_bytes=0)
+    for each in (store, other):
+        each.put_scores("old", {"a": 1})
+    shutil.rmtree(tmp_path / "c")
+    for n, each in enumerate((store, other)):
+        assert each.scores("old") is None
+        each.put_scores(f"{n}", {"n": n})
+    store.close()
+    other.close()
+    assert [Store(tmp_path / "c").scores(f"{n}") for n in range(2)] == [{"n": 0}, {"n": 1}]
+
+
+def test_only_the_damaged_database_is_set_aside(tmp_path: Path) -> None:
+    """Two processes have it open; the one that finds out later must not set aside what the first has begun anew."""
+    stores = [Store(tmp_path, memory_bytes=0) for _ in range(2)]
+    for n, store in enumerate(stores):
+        for k in range(20):
+            store.put_sound(f"{n} {k}", SOUND)
+    with contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME)) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    with (tmp_path / FILE_NAME).open("r+b") as file:
+        file.truncate(10000)
+    for n, store in enumerate(stores):
+        for k in range(20):
+            assert store.sound(f"{n} {k}") is None
+        store.put_scores(f"{n}", {"n": n})
+    for store in stores:
+        assert [store.scores(f"{n}") for n in range(2)] == [{"n": 0}, {"n": 1}]
+
+
+_FILLS = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from edge.store import Store
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+store = Store(Path(sys.argv[1]), memory_bytes=0)
+for n in range(30):
+    store.put_sound(str(n), np.full(20_000, n, np.float32))
+kept = [n for n in range(30) if store.sound(str(n)) is not None]
+assert all((store.sound(str(n)) == n).all() for n in kept)
+store.close()
+print(*kept)
+"""
+
+
+def test_a_disk_that_is_full_costs_one_warning_and_nothing_that_was_kept(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _FILLS, str(tmp_path)], capture_output=True, text=True, check=True, timeout=100
+    )
+    assert done.stderr.count("warning") == 1
+    kept = [int(n) for n in done.stdout.split()]
+    assert 3 <= len(kept) < 30
+    store = Store(tmp_path)
+    for n in kept:
+        np.testing.assert_array_equal(store.sound(f"{n}"), np.full(20_000, n, np.float32))
+    store.put_scores("room again", {"a": 1})
+    assert Store(tmp_path).scores("room again") == {"a": 1}
+
+
+def test_writers_that_are_killed_leave_whole_entries(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; import numpy as np; from edge.store import Store\n"
+        "s = Store(Path(sys.argv[1]), size_bytes=1 << 22, memory_bytes=0); n = 0\n"
+        "while True:\n    s.put_sound(str(n % 60), np.full(20_000, n % 60, np.float32)); n += 1\n"
+        "    if n == 5: print(n, flush=True)\n"
+    )
+    for wait_s in (0.05, 0.21):
+        command = [sys.executable, "-c", program, str(tmp_path)]
+        writers = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
+        for writer in writers:
+            assert writer.stdout is not None
+            writer.stdout.readline()
+        time.sleep(wait_s)
+        for writer in writers:
+            writer.kill()
+            writer.communicate(timeout=20)
+    with contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME)) as database:
+        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    store = Store(tmp_path, memory_bytes=0)
+    found = {n: store.sound(f"{n}") for n in range(60)}
+    kept = {n: sound for n, sound in found.items() if sound is not None}
+    assert len(kept) >= 5
+    assert all((sound == n).all() for n, sound in kept.items())
+    assert store.use.damaged == 0
+    assert store.used_bytes() <= 1 << 22
 
 
 def test_a_folder_that_cannot_be_used_costs_one_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

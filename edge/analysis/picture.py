@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge.analysis.result import ChannelAnalysis
-from edge.quality.plots import AFTER, BEAM, BEFORE, GRID, INK, LATE, MUTED, picture
+from edge.quality.plots import AFTER, BEAM, BEFORE, GRID, INK, LATE, MUTED, picture, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,10 +39,10 @@ class Shown:
 
 def draw(path: Path, shown: Sequence[Shown], title: str) -> None:
     """Write a .png of up to MOST_SHOWN channels. Raises OSError where it cannot be written."""
-    shown = shown[:MOST_SHOWN]
+    shown = [Shown(plain(each.label), each.found) for each in shown[:MOST_SHOWN]]
     rows = len(shown)
     with picture(path, 15.0, 2.1 * rows + 1.35 * len(TRACKS) + 0.8, 100) as figure:
-        figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
+        figure.suptitle(plain(title), x=0.01, ha="left", fontsize=12, fontweight="bold")
         heights = [1.0] * rows + [0.6] * len(TRACKS)
         grid = figure.add_gridspec(len(heights), 3, height_ratios=heights, width_ratios=[1.0, 1.0, 1.15])
         _draw_spectrograms(figure, grid, shown)

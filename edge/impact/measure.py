@@ -16,9 +16,13 @@ from edge.impact.material import Item
 from edge.impact.mixing import RATE_HZ, UnmeasurableError
 from edge.impact.recognisers import Recogniser, make_recogniser
 from edge.impact.speaker import SHORTEST_S, similarity, spoken_part, voice_encoder
+from edge.quality.alignment import MIN_CORRELATION, find_lag
 from edge.store import Store, code_digest, digest
 
 F32 = NDArray[np.float32]
+
+MAX_LAG_S = 0.5
+"""by which a given recording may be late or early"""
 
 Found = tuple[str | float | None, str]
 """a value, or None and the reason"""
@@ -29,7 +33,17 @@ _CANNOT_CHANGE_A_RESULT = (
     "demo",
     "processes.py",
     "qa",
-    "quality",
+    "quality/__init__.py",
+    "quality/artifacts.py",
+    "quality/evaluate.py",
+    "quality/metrics.py",
+    "quality/pattern.py",
+    "quality/pattern_picture.py",
+    "quality/plots.py",
+    "quality/shadow.py",
+    "quality/signal.py",
+    "quality/spectral.py",
+    "quality/srmr.py",
     "store",
     "telemetry",
     "impact/material.py",
@@ -109,10 +123,7 @@ def _sounds(task: Task) -> tuple[F32, F32, float | None]:
     if item.noisy is not None:
         clean = mixing.load_clean(item.utterance.path, 1)[:, 0]
         noisy = mixing.load(item.noisy, "the noisy recording", task.channels)
-        size = min(len(clean), len(noisy))
-        if abs(len(clean) - len(noisy)) > RATE_HZ // 10:
-            raise UnmeasurableError("clean speech and noisy recording differ by more than 0.1 s in length")
-        clean, noisy = clean[:size], noisy[:size]
+        clean, noisy = _aligned(clean, noisy)
         snr_db = item.snr_db
         if snr_db is None:
             snr_db = mixing.measured_snr_db(clean, noisy[:, 0])
@@ -125,6 +136,19 @@ def _sounds(task: Task) -> tuple[F32, F32, float | None]:
     noise = mixing.load(item.noise, "the noise", task.channels)
     alone, noisy = mixing.mix(speech, noise, task.snr_db, task.lead_s, item.seed, item.from_start)
     return np.ascontiguousarray(alone[:, 0]), noisy, task.snr_db
+
+
+def _aligned(clean: F32, noisy: F32) -> tuple[F32, F32]:
+    """Both where they share the speech: a recording may be MAX_LAG_S late or early, and go on longer."""
+    lag = 0
+    if noisy[:, 0].any():
+        found = find_lag(clean, noisy[:, 0], round(MAX_LAG_S * RATE_HZ))
+        lag = found.lag_samples if found.correlation >= MIN_CORRELATION else 0
+    clean, noisy = clean[max(0, -lag) :], noisy[max(0, lag) :]
+    size = min(len(clean), len(noisy))
+    if len(clean) - size > RATE_HZ // 10:
+        raise UnmeasurableError("the noisy recording ends more than 0.1 s before the clean speech")
+    return clean[:size], noisy[:size]
 
 
 class _Reference:

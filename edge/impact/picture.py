@@ -9,7 +9,7 @@ from typing import Any
 from edge.impact.conditions import BEAM, CLEAN, NOISY
 from edge.impact.report import Cell, Report
 from edge.impact.statistics import Estimate
-from edge.quality.plots import AFTER, BEFORE, GRID, INK, LATE, MUTED, picture
+from edge.quality.plots import AFTER, BEFORE, GRID, INK, LATE, MUTED, picture, plain
 from edge.quality.plots import BEAM as BEAM_COLOUR
 
 _COLOURS = (AFTER, "#1f6fb5", "#8a4fbf", LATE, "#5b8c2a", "#b5651d")
@@ -18,7 +18,7 @@ _MARKERS = "osD^vP"
 
 def draw(report: Report, path: Path) -> None:
     """Writes a PNG: a panel per recogniser, and one for speaker similarity where there is any."""
-    panels = [(f"Word error rate, % ({name})", 100.0, _wer_of(name)) for name in report.recognisers]
+    panels = [(f"Word error rate, % ({plain(name)})", 100.0, _wer_of(name)) for name in report.recognisers]
     with_speaker = any(cell.similarity.value is not None for cell in report.cells.values())
     if with_speaker:
         panels.append(("Speaker similarity (cosine)", 1.0, lambda cell: cell.similarity))
@@ -63,7 +63,7 @@ def _panel(axes: Any, report: Report, scale: float, value: Callable[[Cell], Esti
             capsize=2,
             marker=_MARKERS[i % 6],
             ms=4.5,
-            label=name,
+            label=plain(name),
         )
     clean = report.cells.get((CLEAN, None))
     if clean and (level := value(clean).value) is not None:

@@ -7,16 +7,17 @@ import importlib.util
 from collections.abc import Sequence
 from html import escape
 
+from edge.qa import rows
 from edge.qa.evaluate import System
 from edge.qa.examples import Example, compressed, examples
 from edge.qa.report import Report
-from edge.qa.statistics import METHOD, Spread
-from edge.qa.summary import FAIL, PASS, Row, Summary, brief
+from edge.qa.statistics import METHOD
+from edge.qa.summary import FAIL, PASS, Row, Summary
 from edge.qa.table import COLUMNS, written
 from edge.store import Store
 
 LARGEST_BYTES = 12 << 20
-"""of sounds and spectrograms together; examples beyond that are left out, with a line that says so"""
+"""of sounds and spectrograms together, evenly for all systems; what is beyond is left out, with a line that says so"""
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1d2733; --muted: #6b7785; --line: #dfe4ea; --good: #0b7a75; --bad: #c8334a;
@@ -68,14 +69,11 @@ def _verdict(passed: bool) -> str:
     return "<span class=pass>pass</span>" if passed else "<span class=fail>fail</span>"
 
 
-def _interval(name: str, spread: Spread) -> str:
-    return "" if spread.low is None else f"[{written(name, spread.low)}, {written(name, spread.high)}]"
-
-
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """head is text, cells are HTML that is ready."""
     body = "".join("<tr>" + "".join(_cell(cell) for cell in row) + "</tr>" for row in rows)
-    return f"<div class=wide><table><tr>{''.join(f'<th>{escape(h)}</th>' for h in head)}</tr>{body}</table></div>"
+    titles = "".join(f"<th scope=col>{escape(title)}</th>" for title in head)
+    return f"<div class=wide tabindex=0><table><tr>{titles}</tr>{body}</table></div>"
 
 
 def _cell(cell: str) -> str:
@@ -83,39 +81,27 @@ def _cell(cell: str) -> str:
 
 
 def _criteria(report: Report, summary: Summary) -> str:
-    rows = []
-    for finding in summary.findings:
-        name, spread = finding.criterion.name, finding.spread
-        outcome = _verdict(finding.passed) + (f" <small>{escape(finding.why)}</small>" if finding.why else "")
-        rows.append(
-            [
-                escape(str(finding.criterion)),
-                written(name, spread.mean),
-                _interval(name, spread),
-                f"{spread.files} of {len(report.measured)}",
-                str(finding.met),
-                f"<td class=text>{outcome}</td>",
-            ]
-        )
-    head = ["criterion", "mean", "95 % interval", "files with a value", "that meet it", "outcome"]
-    missing = "".join(
-        f"<p class=open>No value in {count} file{'s' * (count != 1)}: {escape(reason)}</p>"
-        for reason, count in summary.reasons
+    found = [
+        [
+            *(escape(cell) for cell in cells),
+            f"<td class=text>{_verdict(passed)}" + (f" <small>{escape(why)}</small>" if why else "") + "</td>",
+        ]
+        for cells, passed, why in rows.criteria(report, summary)
+    ]
+    lacking = "".join(
+        f"<p class=open>{escape(sentence[0].upper() + sentence[1:])}</p>" for sentence in rows.missing(summary)
     )
-    return f"<h2>{escape(summary.system)}: {_verdict(summary.passed)}</h2>{_table(head, rows)}{missing}"
+    table = _table([*rows.CRITERIA_HEAD, "outcome"], found)
+    return f"<h2>{escape(summary.system)}: {_verdict(summary.passed)}</h2>{table}{lacking}"
 
 
 def _means(report: Report) -> str:
-    rows = []
-    for name in report.columns:
-        cells = [COLUMNS[name].title]
-        of_noisy = report.noisy_spreads.get(name)
-        cells.append("" if of_noisy is None else written(name, of_noisy.mean))
-        for summary in report.summaries:
-            spread = summary.spreads[name]
-            cells.append(f"{written(name, spread.mean)} <small>{_interval(name, spread)}</small>")
-        rows.append(cells)
-    return _table(["mean", "noisy", *(summary.system for summary in report.summaries)], rows)
+    head, found = rows.means(report)
+    return _table(head, [[_dressed(*cell) for cell in row] for row in found])
+
+
+def _dressed(value: str, interval: str) -> str:
+    return escape(value) + (f" <small>{escape(interval)}</small>" if interval else "")
 
 
 def _pictures(report: Report, store: Store, count: int) -> list[str]:
@@ -132,8 +118,9 @@ def _pictures(report: Report, store: Store, count: int) -> list[str]:
         return parts
     parts.append("<h2>Worst and best files</h2>")
     parts.append("<p class=muted>By their mean rank over the criteria; ten seconds at most, compressed.</p>")
-    left_bytes, left_out = LARGEST_BYTES, 0
+    left_bytes, left_out = 0, 0
     for system, summary in zip(report.systems, report.summaries, strict=True):
+        left_bytes += LARGEST_BYTES // len(report.systems)  # and what the systems before have not taken
         parts.append(f"<h3>{escape(system.name)}</h3>")
         shown = _shown(report, system, summary, store, count)
         if not shown:
@@ -181,7 +168,7 @@ def _mark(row: Row) -> str:
 def _files(report: Report, summary: Summary) -> str:
     limits = {limit.name for limit in report.criteria.limits}
     names = [name for name in report.columns if name in limits] + [name for name in report.wanted if name not in limits]
-    rows = []
+    found = []
     for row in summary.rows:
         cells = [
             written(name, row.values[name])
@@ -189,10 +176,10 @@ def _files(report: Report, summary: Summary) -> str:
             else f"<td><small title='{escape(row.reasons[name], quote=True)}'>none</small></td>"
             for name in names
         ]
-        why = "; ".join(sorted({brief(row.reasons[name]) for name in limits if name in row.reasons}))
-        rows.append([escape(row.name), *cells, f"<td class=text>{_mark(row)} <small>{escape(why)}</small></td>"])
-    table = _table(["file", *(COLUMNS[name].title for name in names), "verdict"], rows)
-    return f"<details><summary>{escape(summary.system)}, {len(rows)} files</summary>{table}</details>"
+        why = escape(rows.why_no_verdict(report, row))
+        found.append([escape(row.name), *cells, f"<td class=text>{_mark(row)} <small>{why}</small></td>"])
+    table = _table(["file", *(COLUMNS[name].title for name in names), "verdict"], found)
+    return f"<details><summary>{escape(summary.system)}, {len(found)} files</summary>{table}</details>"
 
 
 def _footer(report: Report) -> str:

@@ -14,7 +14,7 @@ from edge.qa.examples import Example
 from edge.qa.summary import Summary
 from edge.qa.table import COLUMNS
 from edge.quality.metrics import RATE_HZ
-from edge.quality.plots import AFTER, BEAM, GRID, INK, LATE, draw_spectrogram, picture, spectrogram_db
+from edge.quality.plots import AFTER, BEAM, BEFORE, GRID, INK, LATE, draw_spectrogram, picture, plain, spectrogram_db
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 RANGE_DB = 70.0
 """between the darkest and the brightest of a spectrogram"""
 SHORTEST_S = 0.1
+_COLOURS = (AFTER, LATE, "#1f6fb5", BEAM, INK, "#8a4fbf", "#5b8c2a", BEFORE)
+_MARKERS = "osD^vPX*d"
+"""as many as colours and one more, so that not even the ninth system looks like another"""
 
 
 def distributions(summaries: Sequence[Summary], criteria: Criteria) -> bytes:
@@ -63,18 +66,20 @@ def gains_over_noisy(summaries: Sequence[Summary], name: str, given: str, noisy:
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
-        colours = (AFTER, BEAM, LATE, INK)
         for n, summary in enumerate(summaries):
             points = [(noisy[row.name], row.values[name]) for row in summary.rows]
             known = np.array([both for both in points if None not in both], dtype=np.float64).reshape(-1, 2)
-            axes.plot(*known.T, ".", color=colours[n % 4], ms=6, mew=0, alpha=0.6, label=_short(summary.system))
+            colour, marker = _COLOURS[n % len(_COLOURS)], _MARKERS[n % len(_MARKERS)]
+            label = _short(summary.system)
+            axes.plot(*known.T, ls="none", color=colour, marker=marker, ms=4, mew=0, alpha=0.6, label=label)
         axes.axhline(0.0, color=INK, lw=0.8)
         axes.grid(color=GRID, lw=0.8)
         axes.set(xlabel=f"{COLUMNS[given].title} of the noisy file", ylabel=COLUMNS[name].title)
         axes.set_title(f"{COLUMNS[name].title} against the input")
-        axes.legend(fontsize=8)
+        # beside the dots, which may be anywhere
+        axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0)
 
-    return _png(draw, 6.0, 3.2)
+    return _png(draw, 8.0, max(3.2, 0.6 + 0.2 * len(summaries)))
 
 
 def spectrograms(example: Example) -> bytes | None:
@@ -93,7 +98,7 @@ def spectrograms(example: Example) -> bytes | None:
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= 24 else "..." + name[-22:]
+    return plain(name if len(name) <= 30 else "..." + name[-27:])
 
 
 def _png(draw: Callable[[Figure], None], width_inches: float, height_inches: float, dpi: int = 100) -> bytes:
@@ -105,5 +110,7 @@ def _png(draw: Callable[[Figure], None], width_inches: float, height_inches: flo
             draw(figure)
         with Image.open(path) as image:
             # a palette takes a third of the bytes, and there are few colours in it
-            image.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(small, optimize=True)
+            image.convert("RGB").quantize(128, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+                small, optimize=True
+            )
         return small.read_bytes()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from edge.qa import rows
 from edge.qa.report import Report
-from edge.qa.statistics import METHOD, Spread
-from edge.qa.summary import FAIL, PASS, Summary, brief
+from edge.qa.statistics import METHOD
+from edge.qa.summary import Summary
 from edge.qa.table import COLUMNS, written
 
 
@@ -14,18 +15,12 @@ def text_report(report: Report, files: bool) -> str:
     lines += _means(report)
     for summary in report.summaries:
         lines += ["", f"{summary.system}: {'PASS' if summary.passed else 'FAIL'}", *_findings(report, summary)]
-        lines += [f"  no value in {count} file{'s' * (count != 1)}: {reason}" for reason, count in summary.reasons]
+        lines += [f"  {sentence}" for sentence in rows.missing(summary)]
     lines += ["", f"A system {report.criteria.sentence()}.", f"{METHOD}.", report.effort_sentence(), report.cache]
     if files:
         for summary in report.summaries:
             lines += ["", f"Files, {summary.system}", *_files(report, summary)]
     return "\n".join(lines) + "\n"
-
-
-def _interval(name: str, spread: Spread) -> str:
-    if spread.low is None:
-        return "-"
-    return f"[{written(name, spread.low)}, {written(name, spread.high)}]"
 
 
 def _columns(rows: list[list[str]], indent: str = "") -> list[str]:
@@ -42,43 +37,28 @@ def _columns(rows: list[list[str]], indent: str = "") -> list[str]:
 
 
 def _means(report: Report) -> list[str]:
-    rows = [["mean over files", "noisy", *(summary.system for summary in report.summaries)]]
-    for name in report.columns:
-        cells = [COLUMNS[name].title]
-        of_noisy = report.noisy_spreads.get(name)
-        cells.append("" if of_noisy is None else written(name, of_noisy.mean))
-        for summary in report.summaries:
-            spread = summary.spreads[name]
-            cells.append(f"{written(name, spread.mean)} {_interval(name, spread)}")
-        rows.append(cells)
-    return _columns(rows)
+    head, found = rows.means(report)
+    return _columns([head, *([" ".join(part for part in cell if part) for cell in row] for row in found)])
 
 
 def _findings(report: Report, summary: Summary) -> list[str]:
-    rows = [["criterion", "mean", "95 % interval", "files with a value", "that meet it", ""]]
-    for finding in summary.findings:
-        name = finding.criterion.name
-        rows.append(
-            [
-                str(finding.criterion),
-                written(name, finding.spread.mean),
-                _interval(name, finding.spread),
-                f"{finding.spread.files} of {len(report.measured)}",
-                str(finding.met),
-                "pass" if finding.passed else f"FAIL, {finding.why}",
-            ]
-        )
-    # the last column holds sentences
-    widest = max(len(row[-1]) for row in rows)
-    return _columns([[*row[:-1], row[-1].ljust(widest)] for row in rows], "  ")
+    found = rows.criteria(report, summary)
+    lines = [[*rows.CRITERIA_HEAD, ""]]
+    lines += [[*(cell or "-" for cell in cells), "pass" if passed else f"FAIL, {why}"] for cells, passed, why in found]
+    return _columns(_last_to_the_left(lines), "  ")
 
 
 def _files(report: Report, summary: Summary) -> list[str]:
     names = [limit.name for limit in report.criteria.limits]
-    rows = [["file", *(COLUMNS[name].title for name in names), "verdict"]]
+    lines = [["file", *(COLUMNS[name].title for name in names), "verdict"]]
     for row in summary.rows:
         values = [written(name, row.values[name]) for name in names]
-        missing = sorted({brief(row.reasons[name]) for name in names if name in row.reasons})
-        rows.append([row.name, *values, row.verdict if row.verdict in (PASS, FAIL) else "; ".join(missing)])
-    widest = max(len(row[-1]) for row in rows)
-    return _columns([[*row[:-1], row[-1].ljust(widest)] for row in rows], "  ")
+        why = rows.why_no_verdict(report, row)
+        lines.append([row.name, *values, f"{row.verdict}, {why}" if why else row.verdict])
+    return _columns(_last_to_the_left(lines), "  ")
+
+
+def _last_to_the_left(lines: list[list[str]]) -> list[list[str]]:
+    """The last column holds sentences."""
+    widest = max(len(line[-1]) for line in lines)
+    return [[*line[:-1], line[-1].ljust(widest)] for line in lines]

@@ -102,7 +102,8 @@ def segmental_snr_db(reference: ArrayLike, estimate: ArrayLike, rate_hz: int = R
     signal = np.sum((r[index] * window) ** 2, axis=1)
     error = np.sum(((r - e)[index] * window) ** 2, axis=1)
     spoken = signal > 0.0
-    ratio_db = 10.0 * np.log10(signal[spoken] / np.maximum(error[spoken], 1e-30))
+    with np.errstate(divide="ignore"):  # a frame without error has the upper limit
+        ratio_db = 10.0 * np.log10(signal[spoken] / error[spoken])
     return Score(float(np.mean(np.clip(ratio_db, -10.0, 35.0))))
 
 
@@ -151,6 +152,8 @@ def _pystoi(reference: ArrayLike, estimate: ArrayLike, rate_hz: int, extended: b
         return _undefined("pystoi is not installed (pip install 'mic-edge[quality]')")
     import warnings
 
+    # the package adds a constant to what it divides by, which very quiet signals would not be above
+    r, e = r / np.abs(r).max(), e / np.abs(e).max()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         value = float(measure(r, e, rate_hz, extended=extended))

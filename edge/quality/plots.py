@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,7 +55,15 @@ def picture(path: Path, width_inches: float, height_inches: float, dpi: int = 11
         figure = Figure(figsize=(width_inches, height_inches), layout="constrained")
         FigureCanvasAgg(figure)
         yield figure
-        figure.savefig(path, dpi=dpi)
+        with warnings.catch_warnings():
+            # a file's name may be in a script that the font has not; boxes say as much
+            warnings.filterwarnings("ignore", message="Glyph .* missing from")
+            figure.savefig(path, dpi=dpi)
+
+
+def plain(name: str) -> str:
+    """A name of a file or system as text for a picture: two dollar signs would make a formula of it, or an error."""
+    return name.replace("$", r"\$")
 
 
 def spectrogram_db(signal: ArrayLike, rate_hz: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

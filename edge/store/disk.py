@@ -46,8 +46,9 @@ class DamagedError(Exception):
 class DiskPart:
     """Entries below `folder`, at most size_bytes of them; raises sqlite3.Error or OSError where the disk does.
 
-    One object may be used by several threads; a process that was forked opens the database anew. A database that
-    SQLite cannot read is set aside and begun again.
+    One object may be used by several threads; a process that was forked opens the database anew, and so does one whose
+    database was deleted or set aside by another, so that what it keeps is not lost in a file without a name. A database
+    that SQLite cannot read is set aside and begun again.
     """
 
     def __init__(self, folder: Path, size_bytes: int, clock: Callable[[], float] = time.time) -> None:
@@ -57,6 +58,8 @@ class DiskPart:
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._process = 0
+        self._file: tuple[int, int] | None = None
+        """device and inode of what is open"""
         self._uses: dict[str, float] = {}
 
     def get(self, key: str) -> Entry | None:
@@ -122,35 +125,46 @@ class DiskPart:
     @contextlib.contextmanager
     def _database(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
-            if self._connection is None or self._process != os.getpid():
+            if self._connection is None or self._process != os.getpid() or self._file != self._found():
                 self._connection, self._process, self._uses = self._opened(), os.getpid(), {}
+                self._file = self._found()
             try:
                 yield self._connection
             except sqlite3.OperationalError:
                 raise  # locked, full, only to be read: nothing is wrong with the file
             except sqlite3.DatabaseError:
-                self._set_aside()
+                self._set_aside(self._file)
                 raise
+
+    def _found(self) -> tuple[int, int] | None:
+        """Device and inode of what has the name now, None where nothing has."""
+        try:
+            found = os.stat(self.folder / FILE_NAME)
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
 
     def _opened(self) -> sqlite3.Connection:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        damaged = self._found()
         try:
             return _connected(self.folder / FILE_NAME)
         except sqlite3.OperationalError:
             raise
         except sqlite3.DatabaseError:
-            self._set_aside()
+            self._set_aside(damaged)
             return _connected(self.folder / FILE_NAME)
 
-    def _set_aside(self) -> None:
-        """Rename a database that cannot be read, so that the next use begins an empty one.
-
-        Another process that still has it open goes on with the renamed file until it finds out by itself.
+    def _set_aside(self, damaged: tuple[int, int] | None) -> None:
+        """Rename a database that cannot be read, so that the next use begins an empty one; not what another process
+        has begun in its place meanwhile.
         """
         if self._connection is not None:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.close()
             self._connection = None
+        if self._found() != damaged:
+            return
         for name in (FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm"):
             with contextlib.suppress(OSError):
                 os.replace(self.folder / name, self.folder / f"damaged-{name}")
