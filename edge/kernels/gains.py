@@ -6,6 +6,7 @@ from edge.kernels.jit import kernel
 
 # Noise power below this is taken for digital silence; keeps quotients finite and numbers away from denormals.
 POWER_FLOOR = 1e-12
+POWER_MAX = 1e30
 LEARNING_FRAMES = 12.0
 
 
@@ -29,7 +30,8 @@ def track_noise(observed, noise, presence, presence_mean, age, keep, keep_mean):
     slope = xi / (np.float32(1.0) + xi)
     for b in range(observed.shape[0]):
         seen = observed[b]
-        if seen < POWER_FLOOR:
+        # also where it is no number: the estimate must outlive that
+        if not (POWER_FLOOR <= seen <= POWER_MAX):
             presence[b] = 0.0
             continue
         if age[b] < LEARNING_FRAMES:
@@ -45,24 +47,57 @@ def track_noise(observed, noise, presence, presence_mean, age, keep, keep_mean):
         noise[b] = max(keep * noise[b] + (np.float32(1.0) - keep) * update, np.float32(POWER_FLOOR))
 
 
-@kernel("void(float32[::1], float32[::1], float32[::1], float32, float32, float32[::1])")
-def wiener_gain(observed, noise, speech, smoothing, xi_min, gain):
+@kernel("void(float32[::1], int64, float32[::1])")
+def around(observed, reach, out):
+    """Mean power of each bin and of up to `reach` neighbours on both sides, (bins,) into float32 (bins,).
+
+    Fewer at the edges. Single peaks of noise, of which musical noise is made, do not survive it; voices, which are
+    wider, do.
+    """
+    bins = observed.shape[0]
+    for b in range(bins):
+        first, last = max(b - reach, 0), min(b + reach + 1, bins)
+        total = np.float32(0.0)
+        for k in range(first, last):
+            if observed[k] <= POWER_MAX:
+                total += observed[k]
+        out[b] = total / np.float32(last - first)
+
+
+@kernel("void(float32[::1], float32[::1], float32[::1], float32[::1], float32, float32, float32[::1])")
+def wiener_gain(observed, near, noise, speech, smoothing, xi_min, gain):
     """Wiener gain from the decision-directed a-priori SNR (Ephraim and Malah, IEEE TASSP 1984).
 
-    observed |Y|^2, noise power, `speech` state (last frame's |G Y|^2), all (bins,). smoothing is the weight of the
-    past, xi_min the least a-priori SNR (bounds musical noise; Cappe 1994). Written: gain (bins,) in [0, 1].
+    observed |Y|^2; near, that from which the SNR of this frame alone is taken: |Y|^2, or its mean over neighbours
+    (`around`); noise power; `speech` state (last frame's |G Y|^2), all (bins,). smoothing is the weight of the past,
+    xi_min the least a-priori SNR (bounds musical noise; Cappe 1994). Written: gain (bins,) in [0, 1].
     """
     for b in range(observed.shape[0]):
-        if observed[b] < POWER_FLOOR or noise[b] < POWER_FLOOR:
+        seen = observed[b]
+        if not (POWER_FLOOR <= seen <= POWER_MAX and noise[b] >= POWER_FLOOR):
             gain[b] = np.float32(1.0)
             speech[b] = np.float32(0.0)
             continue
         inverse = np.float32(1.0) / noise[b]
-        now = max(observed[b] * inverse - np.float32(1.0), np.float32(0.0))
+        now = max(near[b] * inverse - np.float32(1.0), np.float32(0.0))
         xi = max(smoothing * speech[b] * inverse + (np.float32(1.0) - smoothing) * now, xi_min)
         g = xi / (np.float32(1.0) + xi)
         gain[b] = g
-        speech[b] = g * g * observed[b]
+        speech[b] = g * g * seen
+
+
+@kernel("void(float32[::1], float32[::1], float32)")
+def fall_slowly(gain, held, keep):
+    """A gain (bins,) that rises at once and falls no faster than `keep` of the way per hop; in place.
+
+    held (bins,) is the state: the gain of the last hop. Cutting off the end of a sound costs more than a little noise
+    behind it, and a gain that drops at once is what makes a tone of a peak.
+    """
+    for b in range(gain.shape[0]):
+        slow = keep * held[b] + (np.float32(1.0) - keep) * gain[b]
+        if slow > gain[b]:
+            gain[b] = slow
+        held[b] = gain[b]
 
 
 @kernel("void(float32[::1], float32[::1], float32[::1], float32, float32, float32[::1])")
@@ -74,7 +109,8 @@ def subtraction_gain(observed, noise, smooth, keep, over_max, gain):
     20 dB. Written: gain (bins,). Their spectral floor is the gain floor that the pipeline applies afterwards.
     """
     for b in range(observed.shape[0]):
-        smooth[b] = max(keep * smooth[b] + (np.float32(1.0) - keep) * observed[b], np.float32(POWER_FLOOR))
+        if observed[b] <= POWER_MAX:
+            smooth[b] = max(keep * smooth[b] + (np.float32(1.0) - keep) * observed[b], np.float32(POWER_FLOOR))
         if noise[b] < POWER_FLOOR:
             gain[b] = np.float32(1.0)
             continue
