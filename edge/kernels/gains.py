@@ -55,13 +55,19 @@ def around(observed, reach, out):
     wider, do.
     """
     bins = observed.shape[0]
-    for b in range(bins):
-        first, last = max(b - reach, 0), min(b + reach + 1, bins)
-        total = np.float32(0.0)
-        for k in range(first, last):
-            if observed[k] <= POWER_MAX:
-                total += observed[k]
-        out[b] = total / np.float32(last - first)
+    # a running sum: in double, so that what a loud bin leaves behind when it goes is below any noise
+    total, count = np.float64(0.0), 0
+    for b in range(-reach, bins):
+        if b + reach < bins:
+            count += 1
+            if observed[b + reach] <= POWER_MAX:
+                total += np.float64(observed[b + reach])
+        if b - reach > 0:
+            count -= 1
+            if observed[b - reach - 1] <= POWER_MAX:
+                total -= np.float64(observed[b - reach - 1])
+        if b >= 0:
+            out[b] = np.float32(max(total, 0.0) / count)
 
 
 @kernel("void(float32[::1], float32[::1], float32[::1], float32[::1], float32, float32, float32[::1])")
