@@ -21,7 +21,7 @@ def test_noise_tracker_equals_reference_and_finds_the_level():
     xi = 10**1.5
     for frame in range(600):
         seen = (0.02 * rng.exponential(1.0, BINS)).astype(F32)
-        gains.track_noise(seen, noise, presence, mean, age, F32(0.9), F32(0.95))
+        gains.track_noise(seen, noise, presence, mean, age, F32(0.9), F32(0.9), F32(0.95))
         if frame < gains.LEARNING_FRAMES:
             ref_noise += (seen - ref_noise) / (frame + 1)
         p = 1 / (1 + (1 + xi) * np.exp(-np.minimum(seen / ref_noise * xi / (1 + xi), 60)))
@@ -39,7 +39,14 @@ def test_noise_tracker_follows_a_jump_up():
     for level in (0.001, 0.1):
         for _ in range(800):
             gains.track_noise(
-                (level * rng.exponential(1.0, BINS)).astype(F32), noise, presence, mean, age, F32(0.9), F32(0.95)
+                (level * rng.exponential(1.0, BINS)).astype(F32),
+                noise,
+                presence,
+                mean,
+                age,
+                F32(0.9),
+                F32(0.9),
+                F32(0.95),
             )
         assert abs(10 * np.log10(noise.mean() / level)) < 3.0
 
@@ -95,7 +102,7 @@ def test_gains_stay_finite_and_bounded_at_any_level(power):
     seen = np.full(BINS, power, F32)
     noise, presence, mean, age, speech, smooth, gain = np.zeros((7, BINS), F32)
     for _ in range(50):
-        gains.track_noise(seen, noise, presence, mean, age, F32(0.9), F32(0.95))
+        gains.track_noise(seen, noise, presence, mean, age, F32(0.9), F32(0.9), F32(0.95))
         gains.wiener_gain(seen, seen, noise, speech, F32(0.98), F32(0.003), gain)
         assert (gain >= 0).all()
         assert (gain <= 1).all()
@@ -133,7 +140,7 @@ def test_one_bad_frame_is_forgotten(bad):
         noise, presence, mean, age, speech, near, held, smooth = np.zeros((8, BINS), F32)
         found = np.zeros((2, BINS), F32)
         for seen in frames:
-            gains.track_noise(seen, noise, presence, mean, age, F32(0.9), F32(0.95))
+            gains.track_noise(seen, noise, presence, mean, age, F32(0.9), F32(0.9), F32(0.95))
             gains.around(seen, 2, near)
             gains.wiener_gain(seen, near, noise, speech, F32(0.85), F32(0.01), found[0])
             gains.fall_slowly(found[0], held, F32(0.7))

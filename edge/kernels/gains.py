@@ -18,13 +18,14 @@ def power(spectrum, out):
         out[b] = re * re + im * im
 
 
-@kernel("void(float32[::1], float32[::1], float32[::1], float32[::1], float32[::1], float32, float32)")
-def track_noise(observed, noise, presence, presence_mean, age, keep, keep_mean):
+@kernel("void(float32[::1], float32[::1], float32[::1], float32[::1], float32[::1], float32, float32, float32)")
+def track_noise(observed, noise, presence, presence_mean, age, keep, keep_stuck, keep_mean):
     """Unbiased MMSE noise power tracking by soft speech presence (Gerkmann and Hendriks, IEEE TASLP 2012).
 
     observed (bins,) is |Y|^2; noise, presence, presence_mean and age (bins,) are state, age counting frames seen.
-    keep and keep_mean are the forgetting factors per hop of the noise power and of the mean presence that frees a
-    stuck estimate. The first LEARNING_FRAMES are averaged: the very first sees a window still mostly empty.
+    keep, keep_stuck and keep_mean are the forgetting factors per hop of the noise power, of the same where a mean
+    presence that is nearly one frees a stuck estimate (equal in the paper), and of that mean. The first
+    LEARNING_FRAMES are averaged: the very first sees a window still mostly empty.
     """
     xi = np.float32(31.6227766)  # a-priori SNR under speech: 15 dB
     slope = xi / (np.float32(1.0) + xi)
@@ -40,11 +41,14 @@ def track_noise(observed, noise, presence, presence_mean, age, keep, keep_mean):
         exponent = min(seen / noise[b] * slope, np.float32(60.0))
         p = np.float32(1.0) / (np.float32(1.0) + (np.float32(1.0) + xi) * np.exp(-exponent))
         presence_mean[b] = keep_mean * presence_mean[b] + (np.float32(1.0) - keep_mean) * p
+        kept = keep
         if presence_mean[b] > np.float32(0.99):
+            # no voice is there for so long: louder noise, to which the estimate has to come from far below
             p = min(p, np.float32(0.99))
+            kept = keep_stuck
         presence[b] = p
         update = (np.float32(1.0) - p) * seen + p * noise[b]
-        noise[b] = max(keep * noise[b] + (np.float32(1.0) - keep) * update, np.float32(POWER_FLOOR))
+        noise[b] = max(kept * noise[b] + (np.float32(1.0) - kept) * update, np.float32(POWER_FLOOR))
 
 
 @kernel("void(float32[::1], int64, float32[::1])")

@@ -12,8 +12,9 @@ from edge.profiles import Profile
 F32 = NDArray[np.float32]
 
 
-NOISE_KEEP = 0.93
-"""forgetting factor of the noise power at a 16 ms hop, of both that take it off"""
+NOISE_KEEP, NOISE_KEEP_STUCK = 0.93, 0.53
+"""forgetting factors of the noise power at a 16 ms hop, of both that take it off: 0.2 s, so that little speech gets
+into it, but 25 ms where noise has become so much louder that all of it would pass for speech"""
 NEAR_HZ = 187.5
 """how far to both sides the power is averaged from which the Wiener filter takes the SNR of a frame"""
 FALL_KEEP = 0.5
@@ -36,11 +37,11 @@ class WienerMask:
     def __init__(
         self,
         profile: Profile,
-        smoothing: float = 0.65,
+        smoothing: float = 0.82,
         xi_min_db: float = -25.0,
         noise_power: F32 | None = None,
     ) -> None:
-        self._tracker = NoiseTracker(profile, NOISE_KEEP)
+        self._tracker = NoiseTracker(profile, NOISE_KEEP, NOISE_KEEP_STUCK)
         self._noise = _fixed(noise_power, profile) if noise_power is not None else self._tracker.noise
         hops_16_ms = profile.hop_ms / 16.0
         self._smoothing = np.float32(smoothing**hops_16_ms)
@@ -80,7 +81,7 @@ class SpectralSubtractionMask:
         over_subtraction: float = 3.0,
         noise_power: F32 | None = None,
     ) -> None:
-        self._tracker = NoiseTracker(profile, NOISE_KEEP)
+        self._tracker = NoiseTracker(profile, NOISE_KEEP, NOISE_KEEP_STUCK)
         self._noise = _fixed(noise_power, profile) if noise_power is not None else self._tracker.noise
         self._keep = np.float32(0.6 ** (profile.hop_ms / 8.0))
         self._over_max = np.float32(over_subtraction)
