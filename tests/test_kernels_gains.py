@@ -21,7 +21,7 @@ def test_noise_tracker_equals_reference_and_finds_the_level():
     xi = 10**1.5
     for frame in range(600):
         seen = (0.02 * rng.exponential(1.0, BINS)).astype(F32)
-        gains.track_noise(seen, noise, presence, mean, age, F32(0.9), F32(0.95))
+        gains.track_noise(seen, noise, presence, mean, age, F32(0.9), F32(0.9), F32(0.95))
         if frame < gains.LEARNING_FRAMES:
             ref_noise += (seen - ref_noise) / (frame + 1)
         p = 1 / (1 + (1 + xi) * np.exp(-np.minimum(seen / ref_noise * xi / (1 + xi), 60)))
@@ -39,7 +39,14 @@ def test_noise_tracker_follows_a_jump_up():
     for level in (0.001, 0.1):
         for _ in range(800):
             gains.track_noise(
-                (level * rng.exponential(1.0, BINS)).astype(F32), noise, presence, mean, age, F32(0.9), F32(0.95)
+                (level * rng.exponential(1.0, BINS)).astype(F32),
+                noise,
+                presence,
+                mean,
+                age,
+                F32(0.9),
+                F32(0.9),
+                F32(0.95),
             )
         assert abs(10 * np.log10(noise.mean() / level)) < 3.0
 
@@ -51,10 +58,12 @@ def test_wiener_gain_is_near_one_on_speech_and_low_on_noise():
     gain = np.zeros(BINS, F32)
     quiet = []
     for _ in range(300):
-        gains.wiener_gain(rng.exponential(1.0, BINS).astype(F32), noise, speech, F32(0.98), F32(10**-2.5), gain)
+        seen = rng.exponential(1.0, BINS).astype(F32)
+        gains.wiener_gain(seen, seen, noise, speech, F32(0.98), F32(10**-2.5), gain)
         quiet.append(gain.mean())
+    loud = np.full(BINS, 1000.0, F32)
     for _ in range(20):
-        gains.wiener_gain(np.full(BINS, 1000.0, F32), noise, speech, F32(0.98), F32(10**-2.5), gain)
+        gains.wiener_gain(loud, loud, noise, speech, F32(0.98), F32(10**-2.5), gain)
     assert np.mean(quiet[100:]) < 0.15
     assert gain.min() > 0.99
 
@@ -65,9 +74,9 @@ def test_wiener_gain_equals_reference():
     speech, gain = np.zeros((2, BINS), F32)
     past = np.zeros(BINS)
     for _ in range(40):
-        seen = rng.exponential(3.0, BINS).astype(F32)
-        gains.wiener_gain(seen, noise, speech, F32(0.96), F32(0.003), gain)
-        xi = np.maximum(0.96 * past / noise + 0.04 * np.maximum(seen / noise - 1.0, 0.0), 0.003)
+        seen, near = rng.exponential(3.0, (2, BINS)).astype(F32)
+        gains.wiener_gain(seen, near, noise, speech, F32(0.96), F32(0.003), gain)
+        xi = np.maximum(0.96 * past / noise + 0.04 * np.maximum(near / noise - 1.0, 0.0), 0.003)
         expected = xi / (1.0 + xi)
         past = expected**2 * seen
         np.testing.assert_allclose(gain, expected, rtol=1e-4)
@@ -93,14 +102,56 @@ def test_gains_stay_finite_and_bounded_at_any_level(power):
     seen = np.full(BINS, power, F32)
     noise, presence, mean, age, speech, smooth, gain = np.zeros((7, BINS), F32)
     for _ in range(50):
-        gains.track_noise(seen, noise, presence, mean, age, F32(0.9), F32(0.95))
-        gains.wiener_gain(seen, noise, speech, F32(0.98), F32(0.003), gain)
+        gains.track_noise(seen, noise, presence, mean, age, F32(0.9), F32(0.9), F32(0.95))
+        gains.wiener_gain(seen, seen, noise, speech, F32(0.98), F32(0.003), gain)
         assert (gain >= 0).all()
         assert (gain <= 1).all()
         gains.subtraction_gain(seen, noise, smooth, F32(0.6), F32(3.0), gain)
         assert (gain >= 0).all()
         assert (gain <= 1).all()
     assert np.isfinite(noise).all()
+
+
+@pytest.mark.parametrize("reach", [0, 1, 3, BINS + 5])
+def test_around_is_the_mean_of_the_neighbours_there_are(reach):
+    seen = np.random.default_rng(5).exponential(1.0, BINS).astype(F32)
+    out = np.zeros(BINS, F32)
+    gains.around(seen, reach, out)
+    expected = [seen[max(0, b - reach) : b + reach + 1].mean() for b in range(BINS)]
+    np.testing.assert_allclose(out, expected, rtol=1e-5)
+
+
+def test_a_gain_rises_at_once_and_falls_slowly():
+    gain, held = np.zeros((2, 3), F32)
+    for given, expected in (([1.0, 0.5, 0.0], [1.0, 0.5, 0.0]), ([0.0, 0.4, 0.3], [0.75, 0.475, 0.3])):
+        gain[:] = given
+        gains.fall_slowly(gain, held, F32(0.75))
+        np.testing.assert_allclose(gain, expected)
+        np.testing.assert_array_equal(held, gain)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e35])
+def test_one_bad_frame_is_forgotten(bad):
+    """What is no number leaves neither the noise nor the gains of later frames behind."""
+    rng = np.random.default_rng(7)
+    frames = rng.exponential(1.0, (60, BINS)).astype(F32)
+
+    def last_gains(frames):
+        noise, presence, mean, age, speech, near, held, smooth = np.zeros((8, BINS), F32)
+        found = np.zeros((2, BINS), F32)
+        for seen in frames:
+            gains.track_noise(seen, noise, presence, mean, age, F32(0.9), F32(0.9), F32(0.95))
+            gains.around(seen, 2, near)
+            gains.wiener_gain(seen, near, noise, speech, F32(0.85), F32(0.01), found[0])
+            gains.fall_slowly(found[0], held, F32(0.7))
+            gains.subtraction_gain(seen, noise, smooth, F32(0.6), F32(3.0), found[1])
+        return np.concatenate([found, noise[None]])
+
+    broken = frames.copy()
+    broken[20, 5:9] = bad
+    given = last_gains(broken)
+    assert np.isfinite(given).all()
+    np.testing.assert_allclose(given, last_gains(frames), atol=0.02)
 
 
 def test_apply_gain_keeps_the_floor_and_survives_nan():

@@ -83,7 +83,9 @@ def test_more_and_louder_tones_score_higher():
 
 def test_level_and_scale_do_not_matter():
     made = filtered(NOISY, subtraction(1.0, -20.0))
-    assert artifact_score(0.01 * SPEECH, 0.01 * NOISY, 0.01 * made).value == pytest.approx(score(made), abs=1e-6)
+    for level in (1e-8, 0.01, 1e4):
+        same = artifact_score(level * SPEECH, level * NOISY, level * made).value
+        assert same == pytest.approx(score(made), abs=1e-6)
 
 
 def test_gaussian_noise_has_the_kurtosis_of_its_theory():

@@ -105,7 +105,7 @@ class OfflineWiener(_Classical):
             speech = np.zeros(power.shape[1], np.float32)
             gain = np.empty_like(power)
             for seen, silent, given in zip(power, noise, gain, strict=True):
-                kernels.wiener_gain(seen, silent, speech, smoothing, xi_min, given)
+                kernels.wiener_gain(seen, seen, silent, speech, smoothing, xi_min, given)
             return gain
 
         forward, backward = both_ways(wiener, power, noise)

@@ -7,6 +7,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.aligned import RATES_HZ
+from edge.errors import ConfigError
+
 F32 = NDArray[np.float32]
 C64 = NDArray[np.complex64]
 
@@ -19,10 +22,15 @@ CONTEXT_S = 5.0
 
 
 class Frames:
-    """Root-Hann frames of 32 ms, a quarter apart, at any rate. Unit gain gives back the recording."""
+    """Root-Hann frames of 32 ms, a quarter apart, at any rate. Unit gain gives back the recording.
+
+    Raises ConfigError for a rate that is none.
+    """
 
     def __init__(self, rate_hz: int) -> None:
-        self.hop_samples = max(1, round(WINDOW_S * rate_hz / OVERLAP))
+        if not RATES_HZ[0] <= rate_hz <= RATES_HZ[1]:
+            raise ConfigError(f"rate_hz is {rate_hz}, expected from {RATES_HZ[0]} to {RATES_HZ[1]}")
+        self.hop_samples = round(WINDOW_S * rate_hz / OVERLAP)
         self.window_samples = OVERLAP * self.hop_samples
         self.hop_s = self.hop_samples / rate_hz
         self.bin_hz = rate_hz / self.window_samples

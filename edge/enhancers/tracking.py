@@ -62,7 +62,7 @@ def track_noise(power: F32, hop_s: float, bin_hz: float) -> F32:
         presence, presence_mean = np.full(bins, 0.5, np.float32), np.full(bins, 0.5, np.float32)
         found = np.empty_like(power)
         for seen, row in zip(power, found, strict=True):
-            kernels.track_noise(seen, noise, presence, presence_mean, age, keep, keep_mean)
+            kernels.track_noise(seen, noise, presence, presence_mean, age, keep, keep, keep_mean)
             row[:] = noise
         return found
 

@@ -57,7 +57,9 @@ def artifact_score(reference: ArrayLike, noisy: ArrayLike, estimate: ArrayLike, 
         return Score(math.nan, f"too short: {signals[0].size} samples, at least {least} needed")
     if not all(np.isfinite(each).all() for each in signals):
         return Score(math.nan, "NaN or infinite samples")
-    ratio = log_kurtosis_ratio(*signals)
+    # at one level, so that squares of the power of any recording stay far from the smallest numbers
+    level = float(np.sqrt(np.mean(signals[1] ** 2))) or 1.0
+    ratio = log_kurtosis_ratio(*(each / level for each in signals))
     if math.isnan(ratio):
         return Score(math.nan, "nowhere is the noise alone: the noisy signal is clean, or speech is everywhere")
     return Score(1.0 - math.exp(-STEEPNESS * max(0.0, ratio)))

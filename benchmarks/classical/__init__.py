@@ -1,0 +1,1 @@
+"""Wiener filters and spectral subtraction beside those that anybody can install."""
