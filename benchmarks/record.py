@@ -55,7 +55,8 @@ def commit(root: Path = RESULTS.parents[1]) -> str | None:
 def digest(root: Path = RESULTS.parents[1]) -> str:
     """12 hex digits of all that decides what comes out: edge/**/*.py and the files of models/shipped, names included.
 
-    Without models/shipped/lab, whose networks no live chain has. Unlike the commit it stays the same when only documents, tests or benchmarks change.
+    Without models/shipped/lab, whose networks no live chain has. Unlike the commit it stays the same when only
+    documents, tests or benchmarks change.
     """
     found = hashlib.sha256()
     shipped = (path for path in (root / "models" / "shipped").glob("*.*") if path.suffix != ".md")
