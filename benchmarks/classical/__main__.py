@@ -1,4 +1,4 @@
-"""Wiener filters and spectral subtraction, streaming and offline, beside those that anybody can install.
+"""Wiener filters and spectral subtraction, streaming and offline, beside those that anybody can install and networks.
 
 60 mixtures of held-out speech and noise on one microphone at 0, 5 and 10 dB, half a second of noise before the speech
 (benchmarks.quality.corpus): PESQ-WB, ESTOI, SI-SDR, and the artifact score (edge.quality.artifacts). Peers: `logmmse`
@@ -32,6 +32,7 @@ from benchmarks.mixtures import add_data_argument, skip_without
 from benchmarks.quality.cache import ScoreCache, default_cache, digest
 from benchmarks.quality.corpus import RATE_HZ, mixtures
 from edge.enhancers import OfflineEnhancer, make_enhancer
+from edge.errors import ModelError
 from edge.quality import metrics
 from edge.quality.alignment import align
 from edge.quality.artifacts import artifact_score
@@ -93,9 +94,13 @@ def installed(systems: Sequence[str]) -> list[str]:
         try:
             if name in PEERS:
                 importlib.metadata.version(PEERS[name][0])
+            elif name in report.NETWORKS:
+                make_enhancer(name)
             found.append(name)
         except importlib.metadata.PackageNotFoundError:
             print(f"{name} is left out: pip install {PEERS[name][0]}", file=sys.stderr)
+        except ModelError as error:
+            print(f"{name} is left out: {error}", file=sys.stderr)
     return found
 
 
@@ -127,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--corpus", type=Path, metavar="FOLDER", help="of decoded training data (default: as --cache)")
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "results", metavar="FOLDER")
     args = parser.parse_args(argv)
-    known = (*report.TRACKED, *TOLD, "network", *PEERS)
+    known = (*report.TRACKED, *TOLD, *report.NETWORKS, *PEERS)
     if unknown := [name for name in args.only or () if name not in known]:
         parser.error(f"--only {unknown[0]!r} is not known; expected of {', '.join(map(repr, known))}")
     if args.tuning:
@@ -140,7 +145,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     page = report.page(rows)
     print(page)
     if not args.only and not args.tuning:
-        title = f"# Wiener filters and spectral subtraction\n\n{len(items)} mixtures of evaluation data."
+        title = f"# Wiener filters, spectral subtraction and networks\n\n{len(items)} mixtures of evaluation data."
         drawn = picture.draw(args.out / "classical.png", report.means(rows))
         shown = "\n\n![PESQ, ESTOI, SI-SDR and artifact score per system](classical.png)" if drawn else ""
         (args.out / "classical.md").write_text(f"{title}{shown}\n\n{page}\n")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.classical.peers import PEERS
+from benchmarks.classical.report import NETWORKS
 from benchmarks.classical.report import DIGITS, whole
 
 Row = dict[str, Any]
@@ -36,7 +37,7 @@ def draw(path: Path, summary: Sequence[Row]) -> bool:
                 if value is None:
                     continue
                 colour = (
-                    LATE if system in PEERS else BEFORE if system == "noisy" else BEAM if system == "network" else AFTER
+                    LATE if system in PEERS else BEFORE if system == "noisy" else BEAM if system in NETWORKS else AFTER
                 )
                 axes.barh(at, value, color=colour, height=0.7, alpha=0.85, zorder=2)
                 each = [r[metric] for r in summary if r["system"] == system and r["snr_db"] != "all"]

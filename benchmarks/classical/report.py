@@ -16,6 +16,7 @@ METRICS = ("pesq_wb", "estoi", "si_sdr_db", "artifacts")
 COMPARED = METRICS[:3]
 DIGITS = {"pesq_wb": 3, "estoi": 3, "si_sdr_db": 2, "artifacts": 2}
 TRACKED = ("wiener", "spectral_subtraction", "wiener_offline", "spectral_subtraction_offline")
+NETWORKS = ("network", "conv_tasnet", "blstm")
 RANKS = (
     ("spectral_subtraction", "wiener", "network", "clean"),
     ("spectral_subtraction_offline", "wiener_offline", "network", "clean"),
