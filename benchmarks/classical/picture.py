@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.classical.peers import PEERS
-from benchmarks.classical.report import NETWORKS
-from benchmarks.classical.report import DIGITS, whole
+from benchmarks.classical.report import DIGITS, NETWORKS, whole
 
 Row = dict[str, Any]
 
