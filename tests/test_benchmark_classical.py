@@ -41,6 +41,13 @@ def test_verdicts_name_what_is_missed_and_what_is_unknown() -> None:
     ]
     equal = report.means([row(0.0, "wiener", 1.3, 0.2), row(0.0, "logmmse", 1.3, 0.1)])
     assert report.verdicts(equal) == ["- wiener against logmmse: met"]
+    assert report.missed_by_snr(equal) == []
+    mixed = [row(0.0, "wiener", 1.3, 0.2), row(0.0, "logmmse", 1.2, 0.1)]
+    mixed += [row(5.0, "wiener", 1.3, 0.2), row(5.0, "logmmse", 1.4, 0.1)]
+    assert report.verdicts(report.means(mixed)) == ["- wiener against logmmse: met"]
+    assert report.missed_by_snr(report.means(mixed)) == [
+        "- wiener against logmmse: missed, pesq_wb 1.300 against 1.400 at 5 dB"
+    ]
 
 
 def test_ranks_are_of_the_means_and_counted_by_mixture() -> None:

@@ -268,6 +268,9 @@ def test_wrong_options_are_one_sentence_each():
         make_enhancer("spectral_subtraction", over_subtraction=0.5)
     with pytest.raises(ConfigError, match="wiener_offline"):
         make_enhancer("winer")
+    for rate_hz in (0, -16000):
+        with pytest.raises(ConfigError, match="expected from 4000"):
+            make_enhancer("wiener_offline").enhance(NOISY, rate_hz)
     with pytest.raises(AudioFileError, match=r"only 4\.00 s"):
         make_enhancer("wiener_offline", noise_from_s=(5.0, 6.0)).enhance(NOISY, RATE_HZ)
     with pytest.raises(AudioFileError, match=r"0\.050 s of noise"):

@@ -45,9 +45,9 @@ def whole(summary: Sequence[Row]) -> dict[str, Row]:
     return {row["system"]: row for row in summary if row["snr_db"] == "all"}
 
 
-def verdicts(summary: Sequence[Row]) -> list[str]:
-    """One sentence per system of ours and peer: at least its figures, or where not."""
-    found, lines = whole(summary), []
+def verdicts(summary: Sequence[Row], snr_db: float | str = "all") -> list[str]:
+    """One sentence per system of ours and peer: at least its figures at an SNR or over all, or where not."""
+    found, lines = {row["system"]: row for row in summary if row["snr_db"] == snr_db}, []
     for system in TRACKED:
         for peer in (p for p in PEERS if p in found and system in found):
             pairs = [(name, found[system][name], found[peer][name]) for name in COMPARED]
@@ -62,6 +62,12 @@ def verdicts(summary: Sequence[Row]) -> list[str]:
                 + (f"missed, {'; '.join(short + unknown)}" if short or unknown else "met")
             )
     return lines
+
+
+def missed_by_snr(summary: Sequence[Row]) -> list[str]:
+    """The verdicts that are missed at one SNR alone, with that SNR; empty where none is."""
+    groups = dict.fromkeys(row["snr_db"] for row in summary if row["snr_db"] != "all")
+    return [f"{line} at {snr_db:g} dB" for snr_db in groups for line in verdicts(summary, snr_db) if "missed" in line]
 
 
 def ranks(rows: Sequence[Row]) -> list[str]:
@@ -99,6 +105,10 @@ def page(rows: Sequence[Row]) -> str:
     by_snr = [row for row in summary if row["snr_db"] != "all"]
     parts = [table(list(whole(summary).values()))]
     parts += ["At least the figures of the peers, over all mixtures:\n\n" + "\n".join(verdicts(summary))]
+    missed = missed_by_snr(summary)
+    parts += [
+        "The same at each SNR alone: " + ("missed where it says so here.\n\n" + "\n".join(missed) if missed else "met.")
+    ]
     parts += ["Artifact scores in the order that they are known for:\n\n" + "\n".join(ranks(rows))]
     missing = sum(value for row in whole(summary).values() for key, value in row.items() if key.endswith("_missing"))
     parts += [f"{missing} values are undefined and in no mean (the SI-SDR of the clean speech itself is infinite)."]
