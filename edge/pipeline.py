@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.beamform.base import Beamformer
-from edge.config.schema import Config, gain_floor_db
+from edge.config.schema import Config
 from edge.cues import Cues
 from edge.errors import ConfigError
 from edge.frontend import FrontEnd
@@ -23,7 +23,7 @@ from edge.listener import Listener, StrictPresence, make_listener
 from edge.mask.base import MaskEstimator
 from edge.mask.factory import configured_estimator
 from edge.meters import Meters
-from edge.post import LevelControl, Limiter
+from edge.post import GainFloor, LevelControl, Limiter
 from edge.profiles import PROFILES
 from edge.snr import SnrEstimator
 from edge.spatial import Spatial
@@ -69,8 +69,7 @@ class Pipeline:
         # state
         self.mask_kind = config.mask.kind
         self.snr.trusted = self.mask_kind == "network"
-        self._unit = np.float32(1.0)
-        self._heard = 0
+        self._unit, self._heard = np.float32(1.0), 0
         """the first microphone in use"""
         self._heard_presence = self._gate = self.estimator.presence
         """(bins,) presence that the talker is sought by, and that decides what the beamformer learns"""
@@ -80,7 +79,7 @@ class Pipeline:
         self._masked: NDArray[np.complex64] = np.zeros(bins, np.complex64)
         self._gain: F32 = np.ones(bins, np.float32)
         self._strict = StrictPresence(bins)
-        self.set_gain_floor_db(config.mask.floor_db)
+        self._floor = GainFloor(self.profile, config.mask.floor_db, self.mask_kind, self.spatial.mics_in_beam)
 
     # ---- the signal path ----
 
@@ -177,7 +176,8 @@ class Pipeline:
     def _post(self) -> None:
         # a bypassed mask has unit gain everywhere, so its tracked presence stands in for the share of speech
         ratio = self.estimator.presence if self.mask_kind == "bypass" else self._gain
-        floor, front, beam, snr = self._unit if self.bypass else self._floor, self.front, self.spatial.beam, self.snr
+        floor = self._unit if self.bypass else self._floor.update()
+        front, beam, snr = self.front, self.spatial.beam, self.snr
         snr.update(front.spectrum_re[self._heard], front.spectrum_im[self._heard], beam, ratio, floor)
         level = self._unit if self.bypass else self._level.update(snr.frame_power, snr.frame_speech_power)
         gains.apply_gain(beam, self._gain, floor, level, self._masked)
@@ -211,7 +211,7 @@ class Pipeline:
 
     @property
     def gain_floor_db(self) -> float:
-        return self._floor_db
+        return self._floor.db
 
     @property
     def weights(self) -> NDArray[np.complex64]:
@@ -223,7 +223,7 @@ class Pipeline:
         """Gain of the listen output in the last hop, float32 (bins,): mask, floor and level, the limiter not."""
         if self.bypass:
             return np.ones_like(self._gain)
-        return np.fmax(self._gain, self._floor) * self._level.gain
+        return np.fmax(self._gain, self._floor.gain) * self._level.gain
 
     @property
     def presence(self) -> F32:
@@ -243,10 +243,9 @@ class Pipeline:
         self.spatial.set_tracking(enabled)
 
     def set_gain_floor_db(self, floor_db: float | str) -> None:
-        """Least gain of the listen output in dB, 0 or below; "auto": what suits the mask, also the next one."""
-        self._wanted_floor_db = floor_db
-        self._floor_db = min(gain_floor_db(floor_db, self.mask_kind, self.front.active.size), 0.0)
-        self._floor = np.float32(10.0 ** (self._floor_db / 20.0))
+        """Least gain of the listen output in dB; "auto": what suits mask and beam, also the next ones. Glides there."""
+        self._floor.wanted = floor_db
+        self._floor.suit(self.mask_kind, self.spatial.mics_in_beam)
 
     def set_bypass(self, enabled: bool) -> None:
         """Both outputs become the first microphone, echo and all, at the same latency; everything goes on learning."""
@@ -257,7 +256,7 @@ class Pipeline:
         if estimator.latency_samples != self.estimator.latency_samples:
             raise ConfigError(f"mask {kind!r} has another latency than the one in use; restart to change it")
         self.estimator, self.mask_kind = estimator, kind
-        self.set_gain_floor_db(self._wanted_floor_db)
+        self._floor.suit(kind, self.spatial.mics_in_beam)
         self.snr.trusted = kind == "network"
         self.listener = listener or self.listener
         if listener is None:
@@ -277,6 +276,7 @@ class Pipeline:
         if isinstance(beamformer, str):
             beamformer = self.make_beamformer(beamformer)
         self.spatial.set_beamformer(beamformer)
+        self._floor.suit(self.mask_kind, self.spatial.mics_in_beam)
 
     def reset(self) -> None:
         """Forget all signal state; settings and counters since start stay."""

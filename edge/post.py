@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.config.schema import PostConfig
+from edge.config.schema import PostConfig, gain_floor_db
 from edge.kernels import levels
 from edge.meters import Meters
 from edge.profiles import Profile
@@ -62,6 +62,32 @@ class LevelControl:
         self._speech = 0.0
         self._gain_db = 0.0
         self._gain = np.float32(1.0)
+
+
+class GainFloor:
+    """Least gain of the listen output. A new one is reached at GLIDE_DB_PER_S, so that another mask, whose floor is
+    another, does not let the background jump."""
+
+    GLIDE_DB_PER_S = 400.0
+
+    def __init__(self, profile: Profile, floor_db: float | str, mask_kind: str, microphones: int) -> None:
+        """floor_db: as mask.floor_db; mask_kind and microphones (in the beam): what "auto" depends on."""
+        self._step = 10.0 ** (self.GLIDE_DB_PER_S * profile.hop_ms / 1000.0 / 20.0)
+        self.wanted = floor_db
+        self.suit(mask_kind, microphones)
+        self.gain = self._target
+        """linear, in force"""
+
+    def suit(self, mask_kind: str, microphones: int) -> None:
+        """Where to go behind a mask and a beam: sets `db`."""
+        self.db = min(gain_floor_db(self.wanted, mask_kind, microphones), 0.0)
+        self._target = np.float32(10.0 ** (self.db / 20.0))
+
+    def update(self) -> np.float32:
+        """One hop further; returns the gain to apply now."""
+        if self.gain != self._target:
+            self.gain = np.float32(min(max(self._target, self.gain / self._step), self.gain * self._step))
+        return self.gain
 
 
 class Limiter:

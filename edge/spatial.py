@@ -112,6 +112,11 @@ class Spatial:
             self.azimuth_deg = self.localizer.steer_from(self.azimuth_deg)
             self._begin()
 
+    @property
+    def mics_in_beam(self) -> int:
+        """Microphones that the beam in use is made of, failed ones among them."""
+        return 1 if self.beamformer.kind == "none" else len(self._active)
+
     def set_active(self, active: NDArray[np.bool_]) -> None:
         """Use these microphones, bool (mics,); at least one. One that falls out is out at once, without a glide: what
         it gave is gone, and weights that counted on it let through what it cancelled. The frames overlap, which fades.

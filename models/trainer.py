@@ -85,7 +85,8 @@ class Trainer:
     def train_step(self) -> float:
         batch = self.task.batch(self.step)
         # what dropout leaves out is the same after a resume, and another in every process
-        torch.manual_seed((self.config.seed * 1024 + self.ranks.rank) * (1 << 32) + self.step)
+        drawn = np.random.SeedSequence([self.config.seed, self.ranks.rank, self.step]).generate_state(1, np.uint64)
+        torch.manual_seed(int(drawn[0] >> 1))
         self.optimiser.zero_grad(set_to_none=True)
         value = self.task.loss(self.net, batch)
         value.backward()

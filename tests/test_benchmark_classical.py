@@ -31,6 +31,19 @@ def test_means_leave_out_and_count_what_is_undefined() -> None:
     assert "| 5.0 | wiener | 3.000 | 0.700 | 5.00 | - |" in report.table(report.means(rows))
 
 
+def test_a_lead_that_may_be_chance_is_told_and_a_sure_one_is_not() -> None:
+    random = np.random.default_rng(0)
+    hard = random.uniform(1.0, 2.0, 40)
+    rows = [row(0.0, "logmmse", value, 0.1) for value in hard]
+    rows += [row(0.0, "wiener", value + 0.1 + 0.02 * random.standard_normal(), 0.1) for value in hard]
+    rows += [row(0.0, "spectral_subtraction", value + 0.3 * random.standard_normal(), 0.1) for value in hard]
+    # ESTOI and SI-SDR are the same everywhere here
+    found = [line for line in report.within_chance(rows) if "pesq_wb" in line]
+    assert len(found) == 1
+    assert found[0].startswith("- spectral_subtraction against logmmse: pesq_wb ")
+    assert "(-0." in found[0]
+
+
 def test_verdicts_name_what_is_missed_and_what_is_unknown() -> None:
     summary = report.means(
         [row(0.0, "wiener", 1.2, 0.2), row(0.0, "spectral_subtraction", None, 0.2), row(0.0, "logmmse", 1.3, 0.1)]
@@ -83,6 +96,7 @@ def test_a_small_run_is_kept_and_the_next_one_scores_nothing(
     argv = ["--data", str(tmp_path), "--limit", "1", "--cache", str(tmp_path / "cache"), "--out", str(out)]
     monkeypatch.setattr(classical, "PEERS", {})
     monkeypatch.setattr(classical, "TOLD", ())
+    monkeypatch.setattr(report, "NETWORKS", ("network",))  # the others take long
     assert classical.main(argv) == 0
     page = (out / "classical.md").read_text()
     assert "1 mixtures" in page

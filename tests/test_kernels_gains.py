@@ -125,9 +125,17 @@ def test_a_gain_rises_at_once_and_falls_slowly():
     gain, held = np.zeros((2, 3), F32)
     for given, expected in (([1.0, 0.5, 0.0], [1.0, 0.5, 0.0]), ([0.0, 0.4, 0.3], [0.75, 0.475, 0.3])):
         gain[:] = given
-        gains.fall_slowly(gain, held, F32(0.75))
+        gains.fall_slowly(np.ones(3, F32), gain, held, F32(0.75))
         np.testing.assert_allclose(gain, expected)
         np.testing.assert_array_equal(held, gain)
+
+
+def test_nothing_falls_slowly_from_the_gain_that_silence_passes_with():
+    gain, held = np.ones((2, 4), F32)
+    for seen in ([0.0, 1.0, np.nan, 1e35], [1.0, 1.0, 1.0, 1.0]):
+        gains.fall_slowly(np.array(seen, F32), gain, held, F32(0.75))
+        gain[:] = 0.0
+    np.testing.assert_allclose(held, [0.0, 0.75, 0.0, 0.0])
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 1e35])
@@ -143,7 +151,7 @@ def test_one_bad_frame_is_forgotten(bad):
             gains.track_noise(seen, noise, presence, mean, age, F32(0.9), F32(0.9), F32(0.95))
             gains.around(seen, 2, near)
             gains.wiener_gain(seen, near, noise, speech, F32(0.85), F32(0.01), found[0])
-            gains.fall_slowly(found[0], held, F32(0.7))
+            gains.fall_slowly(seen, found[0], held, F32(0.7))
             gains.subtraction_gain(seen, noise, smooth, F32(0.6), F32(3.0), found[1])
         return np.concatenate([found, noise[None]])
 

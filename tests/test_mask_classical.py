@@ -85,6 +85,15 @@ def test_digital_silence_passes_and_teaches_nothing(name):
     assert after == pytest.approx(before, abs=0.03)
 
 
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.name)
+def test_noise_after_digital_silence_is_down_from_its_first_frame(profile):
+    """The gain of 1 that silence passes with is not what the noise behind it begins to fall from."""
+    mask, given = WienerMask(profile), spectra(400, profile.bins)
+    settled = gains_of(mask, given)[-40:].mean()
+    gains_of(mask, np.zeros_like(given[:50]))
+    assert gains_of(mask, given[:5]).mean() < settled + 0.1
+
+
 @pytest.mark.parametrize("name", MASKS)
 @pytest.mark.parametrize("louder_db", [10.0, 20.0, 30.0])
 def test_noise_that_becomes_louder_is_noise_again(name, louder_db):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.classical.peers import PEERS
+from edge.qa.statistics import spread
 
 Row = dict[str, Any]
 
@@ -64,6 +65,23 @@ def verdicts(summary: Sequence[Row], snr_db: float | str = "all") -> list[str]:
     return lines
 
 
+def within_chance(rows: Sequence[Row]) -> list[str]:
+    """One sentence per pair whose means over all SNRs may differ by chance: the 95 % interval of the differences of the
+    same mixtures includes 0."""
+    by_system: dict[str, list[Row]] = {}
+    for row in rows:
+        by_system.setdefault(row["system"], []).append(row)
+    lines = []
+    for system, peer in itertools.product((s for s in TRACKED if s in by_system), (p for p in PEERS if p in by_system)):
+        for name in COMPARED:
+            pairs = [(a[name], b[name]) for a, b in zip(by_system[system], by_system[peer], strict=True)]
+            found = spread([a - b for a, b in pairs if a is not None and b is not None])
+            if found.low is not None and found.high is not None and found.low <= 0.0 <= found.high:
+                mean, low, high = (f"{value:+.{DIGITS[name]}f}" for value in (found.mean, found.low, found.high))
+                lines.append(f"- {system} against {peer}: {name} {mean} ({low} to {high})")
+    return lines
+
+
 def missed_by_snr(summary: Sequence[Row]) -> list[str]:
     """The verdicts that are missed at one SNR alone, with that SNR; empty where none is."""
     groups = dict.fromkeys(row["snr_db"] for row in summary if row["snr_db"] != "all")
@@ -108,6 +126,11 @@ def page(rows: Sequence[Row]) -> str:
     missed = missed_by_snr(summary)
     parts += [
         "The same at each SNR alone: " + ("missed where it says so here.\n\n" + "\n".join(missed) if missed else "met.")
+    ]
+    unsure = within_chance(rows)
+    parts += [
+        "Differences of means that may be chance (mean and 95 % interval over mixtures): "
+        + ("\n\n" + "\n".join(unsure) if unsure else "none.")
     ]
     parts += ["Artifact scores in the order that they are known for:\n\n" + "\n".join(ranks(rows))]
     missing = sum(value for row in whole(summary).values() for key, value in row.items() if key.endswith("_missing"))

@@ -141,7 +141,7 @@ class HealthConfig:
 
 
 NETWORK_FLOOR_DB, ARRAY_FLOOR_DB, CLASSICAL_FLOOR_DB = -60.0, -30.0, -24.0
-"""What mask.floor_db = "auto" means: for a network at one microphone, for one behind several, for the other kinds. A
+"""What mask.floor_db = "auto" means: for a network at one microphone, for one behind a beam, for the other kinds. A
 classical mask leaves musical noise, which a floor of the noise itself hides; a network leaves none, and the noise that
 a floor leaves costs quality and intelligibility. Measured on held-out training mixtures, models/EXPERIMENTS.md."""
 
@@ -160,13 +160,13 @@ class MaskConfig:
     `edge bench --pick-model` found to be quicker on this machine"""
     floor_db: Annotated[float | str, Range(-120, 0), Choice("auto")] = "auto"
     """least gain of the listen output; auto: -60 for a network at one microphone, -30 for one behind
-    several, -24 for the other kinds"""
+    a beam, -24 for the other kinds"""
     over_subtraction: Annotated[float, Range(1, 20)] = 3.0
     """how many times spectral_subtraction takes off the noise where speech is weak"""
 
 
 def gain_floor_db(floor_db: float | str, kind: str, microphones: int) -> float:
-    """The least gain in dB that a mask.floor_db means for a kind of mask and a number of microphones."""
+    """The least gain in dB that a mask.floor_db means for a kind of mask and a number of microphones in the beam."""
     if not isinstance(floor_db, str):
         return floor_db
     if kind != "network":
@@ -257,4 +257,5 @@ class Config:
     @property
     def gain_floor_db(self) -> float:
         """The least gain in dB that mask.floor_db means here."""
-        return gain_floor_db(self.mask.floor_db, self.mask.kind, self.array.roles.count("M"))
+        in_beam = 1 if self.beamformer.kind == "none" else self.array.roles.count("M")
+        return gain_floor_db(self.mask.floor_db, self.mask.kind, in_beam)

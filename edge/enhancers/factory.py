@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.config import Config, config_from_dict
-from edge.config.schema import gain_floor_db
 from edge.enhancers.base import OfflineEnhancer
 from edge.errors import ConfigError, UsageError
 from edge.kinds import ENHANCER_KINDS, MASK_KINDS, PRECISION_CHOICES
@@ -131,7 +130,5 @@ def least_gain_db(name: str, config: Config) -> float | None:
     if name in LEARNED and name not in MASKING:
         return None
     kind = name.removesuffix("_offline")
-    if kind in MASK_KINDS:
-        config = dataclasses.replace(config, mask=dataclasses.replace(config.mask, kind=kind))
-        return config.gain_floor_db
-    return gain_floor_db(config.mask.floor_db, "network", 1)
+    mask = dataclasses.replace(config.mask, kind=kind if kind in MASK_KINDS else "network")
+    return dataclasses.replace(config, mask=mask).gain_floor_db

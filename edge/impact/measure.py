@@ -144,6 +144,8 @@ def _aligned(clean: F32, noisy: F32) -> tuple[F32, F32]:
     if noisy[:, 0].any():
         found = find_lag(clean, noisy[:, 0], round(MAX_LAG_S * RATE_HZ))
         lag = found.lag_samples if found.correlation >= MIN_CORRELATION else 0
+    if spoken_part(clean)[: max(0, -lag - RATE_HZ // 10)].any():
+        raise UnmeasurableError("the noisy recording begins more than 0.1 s after the clean speech")
     clean, noisy = clean[max(0, -lag) :], noisy[max(0, lag) :]
     size = min(len(clean), len(noisy))
     if len(clean) - size > RATE_HZ // 10:

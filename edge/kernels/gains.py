@@ -84,7 +84,7 @@ def wiener_gain(observed, near, noise, speech, smoothing, xi_min, gain):
     """
     for b in range(observed.shape[0]):
         seen = observed[b]
-        if not (POWER_FLOOR <= seen <= POWER_MAX and noise[b] >= POWER_FLOOR):
+        if not (POWER_FLOOR <= seen <= POWER_MAX and noise[b] >= np.float32(POWER_FLOOR)):
             gain[b] = np.float32(1.0)
             speech[b] = np.float32(0.0)
             continue
@@ -96,14 +96,18 @@ def wiener_gain(observed, near, noise, speech, smoothing, xi_min, gain):
         speech[b] = g * g * seen
 
 
-@kernel("void(float32[::1], float32[::1], float32)")
-def fall_slowly(gain, held, keep):
+@kernel("void(float32[::1], float32[::1], float32[::1], float32)")
+def fall_slowly(observed, gain, held, keep):
     """A gain (bins,) that rises at once and falls no faster than `keep` of the way per hop; in place.
 
     held (bins,) is the state: the gain of the last hop. Cutting off the end of a sound costs more than a little noise
-    behind it, and a gain that drops at once is what makes a tone of a peak.
+    behind it, and a gain that drops at once is what makes a tone of a peak. Where |Y|^2, observed, is silence or no
+    number nothing is held: what comes next need not fall from the gain of 1 that silence passes with.
     """
     for b in range(gain.shape[0]):
+        if not (np.float32(POWER_FLOOR) <= observed[b] <= POWER_MAX):
+            held[b] = np.float32(0.0)
+            continue
         slow = keep * held[b] + (np.float32(1.0) - keep) * gain[b]
         if slow > gain[b]:
             gain[b] = slow
@@ -121,7 +125,7 @@ def subtraction_gain(observed, noise, smooth, keep, over_max, gain):
     for b in range(observed.shape[0]):
         if observed[b] <= POWER_MAX:
             smooth[b] = max(keep * smooth[b] + (np.float32(1.0) - keep) * observed[b], np.float32(POWER_FLOOR))
-        if noise[b] < POWER_FLOOR:
+        if noise[b] < np.float32(POWER_FLOOR):
             gain[b] = np.float32(1.0)
             continue
         ratio = noise[b] / smooth[b]

@@ -14,7 +14,7 @@ class Controller(Protocol):
         Names and payloads:
           look {"azimuth_deg": float, "elevation_deg": float = current}    stays there
           look {"track": bool}            follow the talker, or stay where the beam is
-          gain_floor {"gain_floor_db": float}
+          gain_floor {"gain_floor_db": float | "auto"}
           bypass {"enabled": bool}        output = reference microphone, latency unchanged
           echo {"enabled": bool}          take playback off the microphones; refused without a reference channel
           mask {"kind": "network" | "wiener" | "spectral_subtraction" | "bypass"}
