@@ -58,7 +58,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "quality": LEAVES | BLOCKS | CONFIG | {"pipeline"},
     "calibration": LEAVES | BLOCKS | CONFIG | RIM | {"pipeline", "quality"},
     "demo": LEAVES | BLOCKS | CONFIG | EXPLAINING | RIM | {"pipeline", "runtime", "quality"},
-    "enhancers": LEAVES | BLOCKS | CONFIG | {"offline", "steps", "tasnet"},
+    "enhancers": LEAVES | BLOCKS | CONFIG | {"aligned", "offline", "steps", "tasnet"},
     "tasnet": LEAVES | BLOCKS,
     "store": LEAVES,
     "qa": LEAVES | BLOCKS | CONFIG | {"quality", "enhancers", "store"},
