@@ -18,6 +18,12 @@ F32 = NDArray[np.float32]
 RATES_HZ = (4000, 768000)
 
 
+def is_rate(rate_hz: Any) -> bool:
+    """Whether this is a number, of any kind, that a sound can have as its rate in Hz."""
+    number = isinstance(rate_hz, int | float | np.integer | np.floating)
+    return number and bool(RATES_HZ[0] <= rate_hz <= RATES_HZ[1])
+
+
 class AlignedStream:
     """push, flush, reset and stream over a step that `_chain` makes; see edge.offline.Enhancer for what holds.
 
@@ -28,8 +34,8 @@ class AlignedStream:
     def __init__(
         self, rate_hz: int, chain_hz: int, channels: int, outputs: int, low_latency: bool = False, flat: bool = False
     ) -> None:
-        if not RATES_HZ[0] <= rate_hz <= RATES_HZ[1]:
-            raise ConfigError(f"rate_hz is {rate_hz}, expected from {RATES_HZ[0]} to {RATES_HZ[1]}")
+        if not is_rate(rate_hz):
+            raise ConfigError(f"rate_hz is {rate_hz!r}, expected from {RATES_HZ[0]} to {RATES_HZ[1]}")
         self.rate_hz = int(rate_hz)
         self.channels = channels
         """that a chunk must have"""

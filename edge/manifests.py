@@ -48,7 +48,13 @@ def resolve(name_or_path: str, folder: Path) -> Path:
 
 def resolve_lab(name_or_path: str | None, shipped: str) -> Path:
     """The same for networks that the live path does not use; None is the one named `shipped`. Raises ModelError."""
-    folder = data_folder("models") / LAB
+    live = data_folder("models")
+    folder = live / LAB
+    if name_or_path in {p.stem for p in live.glob("*.json")}:
+        raise ModelError(
+            f"model {name_or_path!r} is of the wrong kind: it is for --mask network; expected {shipped}, or the path "
+            "of a manifest of that kind"
+        )
     if name_or_path in (None, shipped) and not (folder / f"{shipped}.json").is_file():
         raise ModelError(
             f"the network {shipped} is not installed ({folder / shipped}.json is missing): train and export it as "

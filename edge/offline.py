@@ -99,7 +99,7 @@ class Enhancer(AlignedStream):
         array: a board preset by name or file, or the positions of the microphones, one (x, y, z) in m for each; the
         beam follows the talker. outputs: "listen" (beam and mask), "asr" (beam only). The rest as in `mono`.
         """
-        named = {"board": array} if isinstance(array, str) else {"positions_m": [list(map(float, p)) for p in array]}
+        named = {"board": array} if isinstance(array, str) else {"positions_m": _plain(array)}
         return cls._of({"array": named}, outputs, rate_hz, mask, model, low_latency, mask_options)
 
     @classmethod
@@ -189,6 +189,14 @@ class Enhancer(AlignedStream):
             "hop_ms": vars(hop),
             "stage_ms": {name: vars(cost) for name, cost in stages.items()},
         }
+
+
+def _plain(positions: Any) -> Any:
+    """Positions as the configuration takes them; what is none goes to it as it is, to be refused there."""
+    try:
+        return [list(map(float, position)) for position in positions]
+    except (TypeError, ValueError):
+        return positions
 
 
 def enhance_array(samples: NDArray[Any], rate_hz: int, config: Config) -> F32:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import sys
 import tarfile
 from collections.abc import Iterator
@@ -15,8 +14,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.enhancers.base import SANE_MAX
 from edge.errors import AudioFileError
-from models.progress import steps
+from edge.manifests import why
+from models.progress import say, steps
+from models.whole import whole
 
 RATE_HZ = 16000
 SUFFIXES = {".wav", ".flac", ".opus", ".ogg", ".mp3", ".aiff", ".aif"}
@@ -67,7 +69,7 @@ class Corpus:
 
 
 def _decoded(data: bytes | Path, name: str) -> NDArray[np.int16]:
-    """The first channel at RATE_HZ; of what is no sound nothing, and it is said on standard error."""
+    """The first channel at RATE_HZ, bad samples as silence; of what is no sound nothing. Standard error says so."""
     import soundfile
 
     source = io.BytesIO(data) if isinstance(data, bytes) else str(data)
@@ -77,6 +79,10 @@ def _decoded(data: bytes | Path, name: str) -> NDArray[np.int16]:
         print(f"left out: {name} ({error.error_string})", file=sys.stderr)
         return np.zeros(0, np.int16)
     mono = np.ascontiguousarray(audio[:, 0])
+    sane = np.abs(mono) < SANE_MAX
+    if bad := int(np.count_nonzero(~sane)):
+        print(f"{name}: {bad} samples were not finite or beyond +-{SANE_MAX:.0f} and became silence", file=sys.stderr)
+        mono[~sane] = 0.0
     if rate != RATE_HZ:
         import soxr
 
@@ -91,6 +97,8 @@ def _shards(folder: Path, kind: str) -> Iterator[tuple[NDArray[np.int16], list[C
         if str(row["shard"]).startswith(kind):
             by_file.setdefault((row["shard"], row["file"]), []).append(row)
     for shard in sorted({s for s, _ in by_file}):
+        if not (folder / shard).is_file():
+            raise FileNotFoundError(f"{shard} is no file")
         with tarfile.open(folder / shard) as tar:
             for member in tar:
                 rows = by_file.get((shard, member.name))
@@ -111,7 +119,7 @@ def _shards(folder: Path, kind: str) -> Iterator[tuple[NDArray[np.int16], list[C
 
 
 def _files(folder: Path) -> Iterator[tuple[NDArray[np.int16], list[Clip]]]:
-    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES):
+    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()):
         audio = _decoded(path, str(path))
         # files of one sub-folder are one talker; files directly in the folder are each their own
         group = path.stem if path.parent == folder else str(path.parent.relative_to(folder))
@@ -127,42 +135,62 @@ def make_folder(folder: Path) -> None:
         raise AudioFileError(f"the folder {folder} cannot be made ({error.strerror}); give another one") from None
 
 
+def _kept(data: Path, index: Path) -> Corpus | None:
+    """What an earlier call kept in two files; None where there is nothing, or something damaged, which is said."""
+    if not index.exists():
+        return None
+    try:
+        clips = tuple(Clip(*row) for row in json.loads(index.read_text()))
+        samples = np.lib.format.open_memmap(data, mode="r")
+        if samples.dtype != np.int16 or not all(0 <= c.start < c.start + c.samples <= samples.size for c in clips):
+            raise ValueError("clips beyond the samples")
+    except Exception as error:  # whatever a damaged file may cause
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:100]
+        say(f"{data.with_suffix('')} is damaged ({reason}) and is made anew")
+        return None
+    return Corpus(samples, clips)
+
+
 def load_corpus(folder: Path, kind: str, cache: Path) -> Corpus:
     """Decode every file under `folder` (or its tar shards named `kind`*) once; later calls map the cached copy.
 
     kind: 'speech' or 'noise'. A folder with manifest.jsonl holds tar shards (one JSON line per clip with shard,
     file, start, n, id, source, speaker, snr_est); any other folder is searched for sound files of any rate.
-    Raises AudioFileError when nothing usable is found.
+    What is damaged there is decoded again. Raises AudioFileError when nothing usable is found, or it cannot be kept.
     """
     listing = sorted((str(p.relative_to(folder)), p.stat().st_size) for p in folder.rglob("*") if p.is_file())
     if not listing:
         raise AudioFileError(f"no {kind} found in {folder}: expected sound files or tar shards with manifest.jsonl")
     key = hashlib.sha256(json.dumps([kind, str(folder.resolve()), listing]).encode()).hexdigest()[:16]
     data, index = cache / f"{kind}-{key}.npy", cache / f"{kind}-{key}.json"
-    if not index.exists():
-        make_folder(cache)
-        pieces, clips, offset = [], [], 0
-        sharded = (folder / "manifest.jsonl").exists()
-        try:
-            found_in = _shards(folder, kind) if sharded else _files(folder)
-            total = None if sharded else sum(Path(name).suffix.lower() in SUFFIXES for name, _ in listing)
-            for audio, found in steps(found_in, f"decoding {kind} in {folder}, once, into {cache}", "files", total):
-                pieces.append(audio)
-                clips += [Clip(c.start + offset, c.samples, c.group, c.source, c.snr_db) for c in found]
-                offset += audio.size
-        except (LookupError, TypeError, ValueError, tarfile.TarError, OSError) as error:
-            reason = " ".join(f"{type(error).__name__}: {error}".split())[:100]
-            raise AudioFileError(
-                f"{kind} in {folder} cannot be read ({reason}); expected sound files, or tar "
-                "shards and a manifest.jsonl as models/README.md says"
-            ) from None
-        if not clips:
-            raise AudioFileError(f"no {kind} of a tenth of a second or more found in {folder}")
-        temporary = data.with_suffix(f".{os.getpid()}.npy")
-        np.save(temporary, np.concatenate(pieces))
-        os.replace(temporary, data)
-        text = index.with_suffix(f".{os.getpid()}.tmp")
-        text.write_text(json.dumps([[c.start, c.samples, c.group, c.source, c.snr_db] for c in clips]))
-        os.replace(text, index)
-    rows = json.loads(index.read_text())
-    return Corpus(np.load(data, mmap_mode="r"), tuple(Clip(*row) for row in rows))
+    if (kept := _kept(data, index)) is not None:
+        return kept
+    make_folder(cache)
+    pieces, clips, offset = [], [], 0
+    sharded = (folder / "manifest.jsonl").is_file()
+    try:
+        found_in = _shards(folder, kind) if sharded else _files(folder)
+        total = None if sharded else sum(Path(name).suffix.lower() in SUFFIXES for name, _ in listing)
+        for audio, found in steps(found_in, f"decoding {kind} in {folder}, once, into {cache}", "files", total):
+            pieces.append(audio)
+            clips += [Clip(c.start + offset, c.samples, c.group, c.source, c.snr_db) for c in found]
+            offset += audio.size
+    except (LookupError, TypeError, ValueError, tarfile.TarError, OSError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:100]
+        raise AudioFileError(
+            f"{kind} in {folder} cannot be read ({reason}); expected sound files, or tar "
+            "shards and a manifest.jsonl as models/README.md says"
+        ) from None
+    if not clips:
+        raise AudioFileError(f"no {kind} of a tenth of a second or more found in {folder}")
+    try:
+        with whole(data) as temporary, open(temporary, "wb") as file:
+            np.save(file, np.concatenate(pieces))
+        with whole(index) as temporary:
+            temporary.write_text(json.dumps([[c.start, c.samples, c.group, c.source, c.snr_db] for c in clips]))
+        return Corpus(np.load(data, mmap_mode="r"), tuple(clips))
+    except OSError as error:
+        raise AudioFileError(
+            f"the decoded {kind} cannot be kept in {cache} ({why(error)}); "
+            "make room there, or give another folder (--cache)"
+        ) from None

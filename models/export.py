@@ -46,7 +46,9 @@ def export(state: dict[str, Any], folder: Path, name: str, listener: str = "") -
     files = {p: folder / f"{name}.{p}.onnx" for p in ("float", "int8")}
     if isinstance(network, TasNetConfig):
         weights = {name: value.numpy() for name, value in restore_tasnet(state).state_dict().items()}
-        manifest = export_tasnet(network, weights, state["calibration"].numpy(), files)
+        with checkpoint.sound("this network"):
+            calibration = state["calibration"].numpy()
+        manifest = export_tasnet(network, weights, calibration, files)
     elif isinstance(network, BlstmConfig):
         manifest = _export_blstm(*restore_mask(state), files)
     else:

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from edge.decoding import Decoder
 from edge.errors import EdgeError, ModelError
 from edge.manifests import Reader, network_file, open_manifest, read_files
 from edge.mask.manifest import load_manifest
@@ -37,7 +38,7 @@ def read_exported(path: Path) -> dict[str, Any]:
     try:
         network: NetworkConfig
         if kind == "conv_tasnet":
-            network = TasNetConfig(**read.value(dict, "architecture"))
+            network = _architecture(read)
             state = {"average": tasnet_weights(network, arrays)}
         elif kind == "blstm":
             network = BlstmConfig(read.value(str, "profile"), *_sizes(arrays))
@@ -47,7 +48,7 @@ def read_exported(path: Path) -> dict[str, Any]:
             state = {"average": mask_weights(arrays)} | front
     except EdgeError:
         raise
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:100]
         raise ModelError(
             f"network {path} has no weights that training could go on with ({reason}); name a checkpoint "
@@ -83,15 +84,28 @@ def _front(network: MaskConfig | BlstmConfig, read: Reader) -> dict[str, Any]:
 def _history(read: Reader) -> dict[str, Any]:
     """What a run remembers of the one that it begins from."""
     told = read.data.get("training")
-    told = told if isinstance(told, dict) else {}
+    # not every network tells everything
+    told = {"steps": 0, "minutes": 0.0, "hours_of_source": {}, "begun_from": []} | (
+        told if isinstance(told, dict) else {}
+    )
+    of_run = Reader(read.path, told, "training.")
     return {
-        "step": told.get("steps", 0),
-        "elapsed_s": 60.0 * float(told.get("minutes", 0.0)),
-        "hours": told.get("hours_of_source", {}),
-        "ancestors": told.get("begun_from", []),
+        "step": of_run.value(int, "steps"),
+        "elapsed_s": 60.0 * of_run.value(float, "minutes"),
+        "hours": of_run.value(dict, "hours_of_source"),
+        "ancestors": of_run.value(list, "begun_from"),
         "history": [],
         "exported": read.value(str, "name"),
     }
+
+
+def _architecture(read: Reader) -> TasNetConfig:
+    """Settings of a Conv-TasNet. Raises ValueError where they make none."""
+    decoder = Decoder()
+    network = decoder.decode(TasNetConfig, read.value(dict, "architecture"), prefix="architecture.")
+    if problems := decoder.problems or network.problems():
+        raise ValueError("; ".join(problems))
+    return network
 
 
 def _initialisers(path: Path) -> Arrays:

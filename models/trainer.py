@@ -63,9 +63,15 @@ class Trainer:
         """The state to begin with: of the run in `out`, or a new one."""
         if (self.out / "last.pt").exists():
             state = checkpoint.load(self.out / "last.pt")
-            if config_from_dict(state["config"]).network != self.config.network:
+            config = config_from_dict(state["config"])
+            if config.network != self.config.network:
                 raise ModelError(
                     f"the run in {self.out} trains another network than this recipe's; give another folder (--out)"
+                )
+            if config.only != self.config.only:
+                raise ModelError(
+                    f"the run in {self.out} was trained with training.only = {config.only!r}, and this recipe says "
+                    f"{self.config.only!r}; give another folder (--out)"
                 )
             say(f"going on with the run in {self.out} after step {state['step']}")
             return state
@@ -164,13 +170,17 @@ class Trainer:
         }
 
     def _restore(self, state: dict[str, Any]) -> None:
-        self.net.load_state_dict(state["net"])
-        self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.task.restore(state)
-        for k in KEPT:
-            # runs from before there were ancestors have none
-            setattr(self, k, state.get(k, []) if k == "ancestors" else state[k])
+        with checkpoint.sound(self.out / "last.pt"):
+            self.net.load_state_dict(state["net"])
+            self.average.load_state_dict(state["average"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.task.restore(state)
+            for k in KEPT:
+                # runs from before there were ancestors have none
+                value = state.get(k, []) if k == "ancestors" else state[k]
+                if not isinstance(value, type(getattr(self, k))):
+                    raise TypeError(f"{k} is of type {type(value).__name__}")
+                setattr(self, k, value)
 
     def _after_validation(self, train_loss: float) -> None:
         result = self.validate()

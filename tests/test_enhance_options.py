@@ -114,6 +114,43 @@ def test_a_floor_out_of_range_is_refused_for_every_enhancer(name):
             make_enhancer(name, floor_db=floor_db)
 
 
+@pytest.mark.parametrize(("name", "auto_db"), [("network", -60.0), ("wiener", -24.0), ("wiener_offline", -24.0)])
+def test_a_floor_may_be_auto_whatever_the_configuration_says(name, auto_db, mono, tmp_path, capsys):
+    (tmp_path / "edge.toml").write_text("[mask]\nfloor_db = -9.0\n")
+    made = [mono, tmp_path / "o.wav", "--mask", name, "--config", tmp_path / "edge.toml"]
+    assert report(capsys, *made)["gain_floor_db"] == -9.0
+    assert report(capsys, *made, "--floor-db", "auto")["gain_floor_db"] == auto_db
+    assert make_enhancer(name, floor_db="auto").identity == make_enhancer(name).identity
+    with pytest.raises(SystemExit) as caught:
+        enhance(*made, "--floor-db", "low")
+    assert caught.value.code == 2
+    assert "'low', expected a number of dB from -120 to 0, or auto" in capsys.readouterr().err
+
+
+def test_samples_of_the_noise_that_are_no_numbers_become_silence_and_are_told(mono, tmp_path, capsys):
+    noise = np.random.default_rng(0).standard_normal(RATE_HZ).astype(np.float32) * 0.01
+    noise[[5, 9]] = np.nan, np.inf
+    soundfile.write(tmp_path / "n.wav", noise, RATE_HZ, subtype="FLOAT")
+    made = [mono, tmp_path / "o.wav", "--mask", "wiener", "--noise", tmp_path / "n.wav"]
+    found = report(capsys, *made)
+    assert found["warning"].startswith(f"2 samples of {tmp_path / 'n.wav'} were not finite")
+    assert found["nonfinite_samples"] == 0, "of the recording itself"
+    for nothing, what in ((0.0, "is silence"), (np.nan, "has no sample that is a number")):
+        soundfile.write(tmp_path / "n.wav", np.full(RATE_HZ, nothing), RATE_HZ, subtype="FLOAT")
+        assert enhance(*made) == AudioFileError.exit_code
+        said = capsys.readouterr().err
+        assert f"the noise recording {what}" in said
+        assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(("name", "file"), [("blstm", "blstm"), ("conv_tasnet", "conv-tasnet")])
+def test_a_network_of_the_pipeline_is_told_to_be_of_the_wrong_kind(name, file, mono, tmp_path, capsys):
+    assert enhance(mono, tmp_path / "o.wav", "--mask", name, "--model", "mono-assistant") == 5
+    said = capsys.readouterr().err
+    assert f"model 'mono-assistant' is of the wrong kind: it is for --mask network; expected {file}" in said
+    assert said.count("\n") == 1
+
+
 def test_an_unknown_precision_is_refused():
     with pytest.raises(UsageError, match="expected one of auto, int8, float"):
         make_enhancer("network", precision="half")

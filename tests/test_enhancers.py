@@ -254,6 +254,17 @@ def test_wrong_options_are_one_sentence_each():
     for options, what in (
         ({"noise": hiss(8000), "noise_from_s": (0.0, 0.5)}, "twice"),
         ({"noise_from_s": (1.0, 0.5)}, "two times"),
+        ({"noise_from_s": 5}, "from 5, expected two times"),
+        ({"noise_from_s": ("a", "b")}, "expected two times in seconds"),
+        ({"noise_from_s": (0.0, 1.0, 2.0)}, "expected two times in seconds"),
+        ({"noise_from_s": (0.0, float("inf"))}, "expected two times"),
+        ({"noise": "x"}, "of type str, expected floats"),
+        ({"noise": np.zeros((8000, 2), np.float32)}, r"float32 of shape \(8000, 2\), expected floats"),
+        ({"noise": np.ones(8000, np.int16)}, r"int16 of shape \(8000,\), expected floats"),
+        ({"noise": hiss(8000), "noise_rate_hz": 0}, "rate of the noise is 0, expected from 4000"),
+        ({"noise": hiss(8000), "noise_rate_hz": "16000"}, "rate of the noise is '16000', expected"),
+        ({"noise_rate_hz": 16000}, "noise_rate_hz is of a recording of noise"),
+        ({"floor_db": "low"}, "the floor is 'low', expected from -120 to 0 dB, or auto"),
         ({"over_subtraction": 3.0}, "over-subtraction"),
         ({"model": "mono-assistant"}, "model"),
         ({"floor_db": 3.0}, "floor"),
@@ -273,6 +284,13 @@ def test_wrong_options_are_one_sentence_each():
             make_enhancer("wiener_offline").enhance(NOISY, rate_hz)
     with pytest.raises(AudioFileError, match=r"only 4\.00 s"):
         make_enhancer("wiener_offline", noise_from_s=(5.0, 6.0)).enhance(NOISY, RATE_HZ)
+    with pytest.raises(AudioFileError, match=r"only 4\.00 s"):
+        make_enhancer("wiener_offline", noise_from_s=(3.9, 99.0)).enhance(NOISY, RATE_HZ)
+    for nothing, what in ((np.zeros(8000), "is silence"), (np.full(8000, np.nan), "no sample that is a number")):
+        with pytest.raises(AudioFileError, match=f"the noise recording .*{what}"):
+            make_enhancer("wiener", noise=nothing)
+    with pytest.raises(AudioFileError, match=r"the stretch from 0 to 0\.5 s is silence"):
+        make_enhancer("wiener", noise_from_s=(0.0, 0.5)).enhance(SPEECH, RATE_HZ)
     with pytest.raises(AudioFileError, match=r"0\.050 s of noise"):
         make_enhancer("wiener", noise=hiss(800)).enhance(NOISY, RATE_HZ)
 

@@ -7,11 +7,12 @@ import dataclasses
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge.cli.common import config_of
+from edge.errors import AudioFileError
 
 if TYPE_CHECKING:
     from edge.config.schema import Config
@@ -48,9 +49,26 @@ def progress(total: int, what: str, unit: str) -> Iterator[Callable[[], Any]]:
         yield bar.update
 
 
+@contextmanager
+def report_in(out: Path) -> Iterator[None]:
+    """Around what writes a report to the folder `out`. Raises AudioFileError where that raises OSError."""
+    try:
+        yield
+    except OSError as error:
+        raise AudioFileError(
+            f"the report cannot be written to {out} ({error.strerror or error}); make room there and for temporary "
+            "files (TMPDIR) and give the command again, or name another folder with --out"
+        ) from None
+
+
 def write_whole(folder: Path, documents: Mapping[str, str]) -> None:
     """Each document under its name, whole or not at all. Raises OSError."""
     for name, text in documents.items():
         part = folder / f".{name}.part"
-        part.write_text(text, encoding="utf-8")
-        part.replace(folder / name)
+        try:
+            part.write_text(text, encoding="utf-8")
+            part.replace(folder / name)
+        except OSError:
+            with suppress(OSError):
+                part.unlink()
+            raise

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge.cli.common import add_config_or_board, not_empty, plain_warnings, print_json, say_when_compiling
-from edge.cli.enhance_config import OUTPUTS, enhance_config, needs_whole, seconds_range
+from edge.cli.enhance_config import OUTPUTS, enhance_config, floor_db, needs_whole, seconds_range
 from edge.cli.sound_target import check_target, format_for, temporary
 from edge.console import say
 from edge.errors import AudioFileError
@@ -61,7 +61,9 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         help="window and hop of the pipeline, so how late it would be live (default: that of the configuration, or of "
         "--model)",
     )
-    parser.add_argument("--floor-db", metavar="DB", type=float, help="least gain of the listen output")
+    parser.add_argument(
+        "--floor-db", metavar="DB", type=floor_db, help="least gain of the listen output, or auto: as mask.floor_db"
+    )
     noise = parser.add_mutually_exclusive_group()
     noise.add_argument(
         "--noise",

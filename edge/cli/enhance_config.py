@@ -99,6 +99,14 @@ def needs_whole(args: argparse.Namespace) -> bool:
     return args.mask not in (None, *MASK_KINDS) or any(each is not None for each in told)
 
 
+def floor_db(text: str) -> float | str:
+    """argparse type: a number of dB, the range of which is that of mask.floor_db, or "auto"."""
+    try:
+        return text if text == "auto" else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a number of dB from -120 to 0, or auto") from None
+
+
 def seconds_range(text: str) -> tuple[float, float]:
     """argparse type: START:END in seconds."""
     start, _, stop = text.partition(":")

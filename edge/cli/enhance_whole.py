@@ -23,6 +23,8 @@ from edge.meters import peak_dbfs, rms_dbfs
 
 F32 = NDArray[np.float32]
 
+_BECAME_SILENCE = f"were not finite or beyond +-{SANE_MAX:.0f} and became silence"
+
 
 class Whole:
     """What `make_enhancer` gives for the options, over a recording that comes in blocks; measured on its way.
@@ -40,7 +42,8 @@ class Whole:
         if args.profile is not None and name not in MASK_KINDS and len(config.array.roles) == 1:
             raise UsageError(f"--profile is of the pipeline, and {name} hears {args.input} without it; leave it out")
         self._args, self._config, self._rate_hz = args, config, rate_hz
-        noise, noise_rate_hz = _read_noise(args.noise) if args.noise else (None, rate_hz)
+        noise, noise_rate_hz = _read_noise(args.noise) if args.noise else (None, None)
+        self._bad_noise = 0 if noise is None else int(np.count_nonzero(~(np.abs(noise) < SANE_MAX)))
         pipeline = name in MASK_KINDS  # its configuration has these already
         self.enhancer = make_enhancer(
             name,
@@ -88,7 +91,9 @@ class Whole:
     def warnings(self) -> list[str]:
         """What a user should know of the samples, one sentence each."""
         bad, clipped = self._bad, self._clipped
-        found = [f"{bad} samples were not finite or beyond +-{SANE_MAX:.0f} and became silence"] if bad else []
+        found = [f"{bad} samples {_BECAME_SILENCE}"] if bad else []
+        if self._bad_noise:
+            found.append(f"{self._bad_noise} samples of {self._args.noise} {_BECAME_SILENCE}")
         return [*found, f"{clipped} samples of the output are beyond full scale"] if clipped else found
 
     def report(self) -> dict[str, Any]:

@@ -7,11 +7,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge.cli.batch import MOST_JOBS, processors, progress, recording_config, write_whole
+from edge.cli.batch import MOST_JOBS, processors, progress, recording_config, report_in, write_whole
 from edge.cli.cache_options import add_cache_options, store_of
 from edge.cli.common import add_config_or_board, not_empty, plain_warnings, print_json, say_when_compiling
 from edge.console import say
-from edge.errors import AudioFileError, UsageError
+from edge.errors import UsageError
 
 if TYPE_CHECKING:
     from edge.impact.material import Item
@@ -177,8 +177,11 @@ def _check(args: argparse.Namespace) -> None:
 
 def _items(args: argparse.Namespace) -> list[Item]:
     from edge.impact.material import find_utterances, mixed_items, paired_items
+    from edge.qa.pairs import left_out
 
     if args.speech:
+        for sentence in (*left_out(Path(args.speech)), *left_out(Path(args.noise))):
+            say(sentence)
         return mixed_items(
             find_utterances(Path(args.speech), args.fewest_words), Path(args.noise), args.limit, args.seed
         )
@@ -209,11 +212,9 @@ def _write(report: Report, out: Path, as_json: bool, cache: str) -> int:
         "impact.txt": text,
         "impact.json": json.dumps(json_ready(report.as_dict(), 6), indent=1, allow_nan=False) + "\n",
     }
-    try:
+    with report_in(out):
         write_whole(out, documents)
         shown = _draw(report, out / "impact.png")
-    except OSError as error:
-        raise AudioFileError(f"the report cannot be written to {out} ({error.strerror or error})") from None
     if as_json:
         print_json(report.as_dict())
         return 0

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge.cli.batch import MOST_JOBS, processors, progress, recording_config, write_whole
+from edge.cli.batch import MOST_JOBS, processors, progress, recording_config, report_in, write_whole
 from edge.cli.cache_options import add_cache_options, store_of
 from edge.cli.common import add_config_or_board, not_empty, plain_warnings, print_json, say_when_compiling
 from edge.console import say
@@ -160,12 +160,13 @@ def _write(report: Report, out: Path, store: Store, examples: int) -> None:
     from edge.qa.text import text_report
     from edge.telemetry.payload import json_ready
 
-    documents = {
-        "report.txt": text_report(report, files=True),
-        "report.json": json.dumps(json_ready(report.as_dict(), 6), indent=1, allow_nan=False) + "\n",
-        "report.html": page(report, store, examples),
-    }
-    write_whole(out, documents)
+    with report_in(out):
+        documents = {
+            "report.txt": text_report(report, files=True),
+            "report.json": json.dumps(json_ready(report.as_dict(), 6), indent=1, allow_nan=False) + "\n",
+            "report.html": page(report, store, examples),  # with pictures, which are drawn in temporary files
+        }
+        write_whole(out, documents)
 
 
 def _print(report: Report, out: Path, as_json: bool) -> int:

@@ -48,25 +48,26 @@ def make_enhancer(
     model: str | None = None,
     noise: F32 | None = None,
     *,
-    noise_rate_hz: int = 16000,
+    noise_rate_hz: int | None = None,
     noise_from_s: tuple[float, float] | None = None,
     over_subtraction: float | None = None,
-    floor_db: float | None = None,
+    floor_db: float | str | None = None,
     precision: str | None = None,
 ) -> OfflineEnhancer:
     """The enhancer `name`, one of ENHANCERS.
 
     config: array, beamformer and the rest of the pipeline; None is one microphone with the defaults. Where it forms a
     beam, enhancers that are not of the pipeline hear that beam. model: shipped name or path of a manifest.
-    noise: a recording of the noise alone, float32 (samples,) at noise_rate_hz; noise_from_s: from and to which second
-    each recording is noise alone. One of them gives the classical ones a noise profile, neither means that the noise is
-    tracked. over_subtraction: how many times the noise is taken off where speech is weak (spectral subtraction).
-    floor_db: least gain, of everything that has gains. precision: of a network's weights, "int8", "float" or "auto".
-    None of these: what config.mask says. "auto" is what a live run takes for `network`, and float, which is nearest to
-    what was trained, for blstm and conv_tasnet, which no deadline presses.
+    noise: a recording of the noise alone, float32 (samples,) at noise_rate_hz (without it 16000); noise_from_s: from
+    and to which second each recording is noise alone. One of them gives the classical ones a noise profile, neither
+    means that the noise is tracked. over_subtraction: how many times the noise is taken off where speech is weak
+    (spectral subtraction). floor_db: least gain, of everything that has gains, or "auto", which means what it does in
+    the configuration. precision: of a network's weights, "int8", "float" or "auto".
+    None of these: what config.mask says. A precision of "auto" is what a live run takes for `network`, and float, which
+    is nearest to what was trained, for blstm and conv_tasnet, which no deadline presses.
 
     Raises ConfigError for an unknown name or a bad configuration, UsageError for an option that `name` has no use for
-    or that is out of range, ModelError for a bad model.
+    or that is out of range, AudioFileError for a noise that is silence, ModelError for a bad model.
     """
     if name not in ENHANCERS:
         raise ConfigError(f"enhancer {name!r} is not known; expected one of {', '.join(ENHANCERS)}")
@@ -75,6 +76,8 @@ def make_enhancer(
     given_noise = noise is not None or noise_from_s is not None
     if given_noise and "wiener" not in name and "spectral_subtraction" not in name:
         raise UsageError(f"{name} has no use for a noise profile; leave it out, or take wiener or spectral_subtraction")
+    if noise_rate_hz is not None and noise is None:
+        raise UsageError("noise_rate_hz is of a recording of noise, and there is none; give noise too, or leave it out")
     if over_subtraction is not None and "spectral_subtraction" not in name:
         raise UsageError(f"{name} has no use for an over-subtraction factor; leave it out")
     if over_subtraction is not None and not 1.0 <= over_subtraction <= MOST_OVER_SUBTRACTION:
@@ -83,8 +86,8 @@ def make_enhancer(
         )
     if floor_db is not None and name in LEARNED and name not in MASKING:
         raise UsageError(f"{name} has no gains, so no least gain; leave it out")
-    if floor_db is not None and not LEAST_FLOOR_DB <= floor_db <= 0.0:
-        raise UsageError(f"the floor is {floor_db:g} dB, expected from {LEAST_FLOOR_DB:g} to 0")
+    if floor_db not in (None, "auto") and (isinstance(floor_db, str) or not LEAST_FLOOR_DB <= floor_db <= 0.0):
+        raise UsageError(f"the floor is {floor_db!r}, expected from {LEAST_FLOOR_DB:g} to 0 dB, or auto")
     check_network_options(name, model, precision)
     if precision not in (None, *PRECISION_CHOICES):
         raise UsageError(f"precision {precision!r} is not known; expected one of {', '.join(PRECISION_CHOICES)}")
@@ -99,7 +102,7 @@ def make_enhancer(
     if given_noise or name in OFFLINE:
         from edge.enhancers.noise import NoiseProfile
 
-        profile = NoiseProfile(noise, noise_rate_hz, noise_from_s)
+        profile = NoiseProfile(noise, 16000 if noise_rate_hz is None else noise_rate_hz, noise_from_s)
     if name in MASK_KINDS:
         return PipelineEnhancer(name, config, model, profile)
     if name in OFFLINE:

@@ -130,21 +130,23 @@ def _manifest(folder: Path) -> dict[Path, dict[str, Any]]:
     for place in (folder, folder.resolve().parent):
         path = place / MANIFEST
         if path.is_file():
-            return {(place / row["file"]).resolve(): row for row in _rows(path)}
+            return dict(_rows(path))
     return {}
 
 
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
+def _rows(path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     for number, line in enumerate(_text(path).splitlines(), start=1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
-        except ValueError:
-            row = None
-        if not isinstance(row, dict) or not isinstance(row.get("file"), str):
-            raise AudioFileError(f'{path}, line {number}: expected an object like {{"file": "a.flac", "text": "..."}}')
-        yield row
+            about = (path.parent / row["file"]).resolve()
+        except (ValueError, TypeError, LookupError, OSError, RuntimeError):  # or a name that no file has
+            raise AudioFileError(
+                f'{path}, line {number}: expected an object with the name of a file, like {{"file": "a.flac", "text": '
+                '"..."}'
+            ) from None
+        yield about, row
 
 
 def _text(path: Path) -> str:

@@ -96,8 +96,11 @@ def _criterion(name: str, limit: Any, problems: list[str]) -> Criterion | None:
         return None
     if isinstance(limit, dict) and len(limit) == 1:
         ((side, value),) = limit.items()
-        if side in ("above", "below") and _is_number(value):
-            return Criterion(name, float(value), side == "above")
+        if side in ("above", "below"):
+            if _is_number(value):
+                return Criterion(name, float(value), side == "above")
+            problems.append(f"limits.{name}.{side}: got {show(value)}, expected a number between -1e9 and 1e9")
+            return None
     problems.append(f"limits.{name}: got {show(limit)}, expected {{ above = NUMBER }} or {{ below = NUMBER }}")
     return None
 

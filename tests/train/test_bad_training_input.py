@@ -63,6 +63,12 @@ def test_a_damaged_shard_of_scenes_is_named(tmp_path: Path, index: str) -> None:
         read_shards(tmp_path, "train")
 
 
+def toy_state(**changes: object) -> dict[str, object]:
+    """What `models.checkpoint.load` takes for a checkpoint, but for the changes."""
+    state = {"config": config_to_dict(TrainConfig()), "net": {}, "average": {}, "step": 1, "hours": {}, "history": []}
+    return state | {"elapsed_s": 1.0} | changes
+
+
 @pytest.mark.parametrize("state", [[1], None, {"net": {}}, {"config": 1, "average": {}}])
 def test_what_torch_can_read_is_not_yet_a_checkpoint(tmp_path: Path, state: object) -> None:
     torch.save(state, tmp_path / "x.pt")
@@ -73,7 +79,7 @@ def test_what_torch_can_read_is_not_yet_a_checkpoint(tmp_path: Path, state: obje
 
 
 def test_weights_that_are_no_numbers_are_not_gone_on_with(tmp_path: Path) -> None:
-    state = dict.fromkeys(checkpoint.NEEDED, 0) | {"average": {"w": torch.tensor([1.0, float("nan")])}}
+    state = toy_state(average={"w": torch.tensor([1.0, float("nan")])})
     torch.save(state, tmp_path / "x.pt")
     with pytest.raises(ModelError, match="not all finite"):
         checkpoint.load(tmp_path / "x.pt")
