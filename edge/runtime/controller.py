@@ -276,7 +276,13 @@ def _checked(command: str, payload: dict[str, Any]) -> dict[str, Any]:
 
 def _checked_value(what: str, raw: Any, path: str) -> Any:
     key = _KEYS.get(path)
-    value = fitting(raw, key) if key is not None else raw if isinstance(raw, bool) else None
+    value: Any
+    if key is None:
+        value = raw if isinstance(raw, bool) else None
+    elif isinstance(raw, str) and not key.constraints:
+        value = raw  # what it may be is for the command to say
+    else:
+        value = fitting(raw, key)
     if value is None:
         shown = show(raw) if isinstance(raw, int) else json.dumps(raw, default=str)
         raise UsageError(f"{what} is {shown}, expected {_expected(path)}")
