@@ -83,9 +83,10 @@ def test_a_tone_comes_through_and_a_stall_is_counted_until_ctrl_c(server, tmp_pa
     assert (code, "Traceback" in err) == (0, False), err
     assert clear == 20, f"a second of the tone at its level, nothing beside it\n{out}"
     assert "ms from microphone to headphones" in out
-    seconds, _overruns, underruns, hop_ms = COUNTS.findall(out)[-1]
+    seconds, overruns, underruns, hop_ms = COUNTS.findall(out)[-1]
     assert float(seconds) > 0.5
-    assert int(underruns) >= 1, "it stood still for longer than its buffers last"
+    # which side tells first is the sound server's affair
+    assert int(overruns) + int(underruns) >= 1, f"it stood still for longer than its buffers last\n{out}"
     assert hop_ms == "8.0"
 
 
