@@ -177,10 +177,11 @@ def test_every_metric_is_that_of_its_own_function():
         pytest.importorskip(package)
     found = evaluate(SPEECH, NOISY, noisy=NOISY, wanted=[m for m in METRICS if m not in DNSMOS])
     for name, metric in PAIRED.items():
-        assert found[name].value == metric(SPEECH, NOISY).value, name
+        # the last bit of a sum depends on where in memory its vectors lie
+        assert found[name].value == pytest.approx(metric(SPEECH, NOISY).value, rel=1e-9), name
     assert found["artifacts"].value == 0.0
-    assert found["srmr"] == srmr.srmr(NOISY)
-    assert found["dynamic_range_db"] == dynamic_range_db(NOISY)
+    assert found["srmr"].value == pytest.approx(srmr.srmr(NOISY).value, rel=1e-9)
+    assert found["dynamic_range_db"].value == pytest.approx(dynamic_range_db(NOISY).value, rel=1e-9)
     assert list(evaluate(SPEECH, NOISY, wanted=["stoi", "snr_db"])) == ["stoi", "snr_db"]
     with pytest.raises(ValueError, match="unknown metric 'pesk'"):
         evaluate(SPEECH, NOISY, wanted=["pesk"])
