@@ -38,6 +38,11 @@ def resolve(name_or_path: str, folder: Path) -> Path:
         return shipped[name_or_path]
     if name_or_path.endswith(".json") or "/" in name_or_path or "\\" in name_or_path:
         return Path(os.path.expanduser(name_or_path))
+    if (folder / LAB / f"{name_or_path}.json").is_file():
+        raise ModelError(
+            f"model {name_or_path!r} is of the wrong kind: it hears whole recordings, by its own name in "
+            f"`edge enhance --mask`; expected one of {', '.join(shipped)}, or the path of a manifest"
+        )
     close = difflib.get_close_matches(name_or_path, shipped, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     known = ", ".join(shipped) or "none"
@@ -61,6 +66,14 @@ def resolve_lab(name_or_path: str | None, shipped: str) -> Path:
             "models/README.md says, or name the manifest of another one (--model FILE.json)"
         )
     return resolve(name_or_path or shipped, folder)
+
+
+def check_kind(read: Reader, kind: str) -> None:
+    """Raises ModelError for the manifest of a network of another kind; those of the live path have none."""
+    found = read.data.get("kind") if isinstance(read.data, dict) else None
+    if found != kind:
+        what = "a network of the live path, for --mask network" if found is None else f"a {found!r}"
+        raise ModelError(f"model {read.path} is {what}; expected the manifest of a {kind!r}")
 
 
 def open_manifest(path: Path, setting: str = "mask.model") -> Reader:

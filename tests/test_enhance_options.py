@@ -24,6 +24,7 @@ from edge.mask.choice import choose
 from edge.mask.factory import make_estimator
 from edge.offline import Enhancer
 from edge.profiles import PROFILES
+from edge.resources import data_folder
 from edge.runtime.estimators import Estimators
 
 
@@ -94,6 +95,7 @@ def test_what_it_costs_is_a_real_time_factor_and_a_latency(mono, tmp_path, capsy
         (["--mask", "spectral_subtraction", "--precision", "float"], "has no use for a precision"),
         (["--mask", "wiener_offline", "--precision", "float"], "has no use for a precision"),
         (["--mask", "wiener_offline", "--profile", "hearing"], "--profile is of the pipeline"),
+        (["--mask", "bypass", "--floor-db", "-20"], "bypass has no gains"),
         (["--config", "wiener.toml", "--model", "mono-assistant"], "wiener has no use for a model"),
     ],
 )
@@ -110,7 +112,7 @@ def test_what_a_mask_has_no_use_for_is_refused(mono, tmp_path, monkeypatch, caps
 @pytest.mark.parametrize("name", ["network", "wiener", "blstm", "wiener_offline"])
 def test_a_floor_out_of_range_is_refused_for_every_enhancer(name):
     for floor_db in (3.0, -200.0, float("nan")):
-        with pytest.raises(UsageError, match="expected from -120 to 0"):
+        with pytest.raises(UsageError, match="expected a finite number from -120 to 0 or auto"):
             make_enhancer(name, floor_db=floor_db)
 
 
@@ -148,6 +150,24 @@ def test_a_network_of_the_pipeline_is_told_to_be_of_the_wrong_kind(name, file, m
     assert enhance(mono, tmp_path / "o.wav", "--mask", name, "--model", "mono-assistant") == 5
     said = capsys.readouterr().err
     assert f"model 'mono-assistant' is of the wrong kind: it is for --mask network; expected {file}" in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["blstm", "conv_tasnet"])
+def test_the_manifest_of_a_network_of_the_pipeline_is_of_the_wrong_kind_too(name, mono, tmp_path, capsys):
+    path = data_folder("models") / "mono-assistant.json"
+    assert enhance(mono, tmp_path / "o.wav", "--mask", name, "--model", path) == 5
+    said = capsys.readouterr().err
+    assert f"is a network of the live path, for --mask network; expected the manifest of a {name!r}" in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("file", ["blstm", "conv-tasnet"])
+def test_a_network_of_recordings_is_none_for_the_pipeline(file, mono, tmp_path, capsys):
+    assert enhance(mono, tmp_path / "o.wav", "--mask", "network", "--model", file) == 5
+    said = capsys.readouterr().err
+    assert f"model {file!r} is of the wrong kind: it hears whole recordings" in said
+    assert "array-assistant, mono-assistant, mono-hearing" in said
     assert said.count("\n") == 1
 
 

@@ -264,7 +264,7 @@ def test_wrong_options_are_one_sentence_each():
         ({"noise": hiss(8000), "noise_rate_hz": 0}, "rate of the noise is 0, expected from 4000"),
         ({"noise": hiss(8000), "noise_rate_hz": "16000"}, "rate of the noise is '16000', expected"),
         ({"noise_rate_hz": 16000}, "noise_rate_hz is of a recording of noise"),
-        ({"floor_db": "low"}, "the floor is 'low', expected from -120 to 0 dB, or auto"),
+        ({"floor_db": "low"}, r"the floor in dB is \"low\", expected a finite number from -120 to 0 or auto"),
         ({"over_subtraction": 3.0}, "over-subtraction"),
         ({"model": "mono-assistant"}, "model"),
         ({"floor_db": 3.0}, "floor"),

@@ -158,7 +158,7 @@ def test_the_enhancer_takes_what_a_batch_brings(toy: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"kind": "mask"}, "is a 'mask', expected a 'conv_tasnet'"),
+        ({"kind": "mask"}, "is a 'mask'; expected the manifest of a 'conv_tasnet'"),
         ({"format": 9}, "has format 9, this program reads format 1"),
         ({"overlap": 1}, "overlap should be from 2 to 64"),
         ({"block_frames": 4}, r"input.shape should be \[4, 16\]"),

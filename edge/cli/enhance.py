@@ -118,7 +118,8 @@ def run(args: argparse.Namespace) -> int:
     enhancer = Enhancer(config, rate_hz)
     source = WavSource(source_path, rate_hz=rate_hz)
     started_s = time.perf_counter()
-    _write(source, enhancer.push, lambda: [enhancer.flush()], target_path, len(config.output.channels), args.channel)
+    outputs = len(config.output.channels)
+    frames = _write(source, enhancer.push, lambda: [enhancer.flush()], target_path, outputs, args.channel)
     measured = enhancer.report()
     warnings = [source.warning] if source.warning else []
     if bad := measured["nonfinite_samples"]:
@@ -138,6 +139,7 @@ def run(args: argparse.Namespace) -> int:
         "model": model_name(enhancer.estimator) or None,
         "precision": getattr(enhancer.estimator, "precision", None),
         "gain_floor_db": config.gain_floor_db,
+        "seconds": frames / rate_hz,
         "warning": "; ".join(warnings) or None,
         "wall_s": time.perf_counter() - started_s,
         "algorithmic_latency_ms": latency_budget_ms(config)["algorithmic"],
@@ -188,10 +190,11 @@ def _write(
     target_path: Path,
     outputs: int,
     channel: int | None,
-) -> None:
+) -> int:
     """Enhance all of `source`, or one channel of it, into a file that has its name only when it is complete.
 
     push: float32 (frames, channels) to what is finished, (frames', outputs); finish: the rest, in pieces of the same.
+    Returns how many frames the file has.
     """
     import numpy as np
 
@@ -205,14 +208,16 @@ def _write(
             try:
                 block = np.zeros((source.rate_hz, source.channels), np.float32)
                 taken = block if channel is None else block[:, channel - 1 : channel]
-                frames = 0
+                frames = written = 0
                 while not sink.warning and (got := source.read(block)):
                     frames += got
                     made = push(taken[:got])
                     sink.write(made)
+                    written += len(made)
                     advance(got + len(made))
                 for made in finish():
                     sink.write(made)
+                    written += len(made)
                     advance(len(made))
             finally:
                 sink.close()
@@ -223,6 +228,7 @@ def _write(
             raise AudioFileError(
                 f"{source.warning or f'{source.path}: no sound could be read'}; {target_path} was not written"
             )
+    return written
 
 
 @contextlib.contextmanager
@@ -247,8 +253,7 @@ def _estimate(snr_db: float) -> str:
 
 
 def _print(report: dict[str, Any]) -> None:
-    seconds = report["hops"] * report["deadline_ms"] / 1000.0
-    print(f"{report['output']}: {seconds:.2f} s, {' and '.join(report['outputs'])}, {report['rate_hz']} Hz")
+    print(f"{report['output']}: {report['seconds']:.2f} s, {' and '.join(report['outputs'])}, {report['rate_hz']} Hz")
     steered = report["beamformer"] != "none"
     how = "following the talker, at the end at" if report["steering"] == "track" else "towards"
     beam = f"{report['beamformer']} {how} {report['azimuth_deg']:.0f} deg" if steered else "no beamformer"

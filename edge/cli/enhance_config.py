@@ -51,6 +51,8 @@ def enhance_config(args: argparse.Namespace, channels: int) -> Config:
     except ConfigError as error:
         raise _naming_options(error, args) from None
     check_network_options(args.mask or config.mask.kind, args.model, args.precision)
+    if args.floor_db is not None and config.mask.kind == "bypass":
+        raise UsageError("bypass has no gains, so no least gain; leave out --floor-db")
     roles, mics = config.array.roles, len(config.array.positions_m)
     if channels == len(roles):
         return config

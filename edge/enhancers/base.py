@@ -10,7 +10,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.errors import AudioFileError
+from edge.config.schema import Config
+from edge.decoding import expected, fitting, keys, show
+from edge.errors import AudioFileError, UsageError
 
 F32 = NDArray[np.float32]
 
@@ -34,6 +36,13 @@ class OfflineEnhancer(Protocol):
         """samples float32 (n,) or (n, channels) of full scale 1.0 -> float32 (n,) at the same rate, aligned to the
         sample. Raises AudioFileError on a number of channels it was not made for.
         """
+
+
+def within_limits(what: str, value: Any, setting: str) -> None:
+    """Raises UsageError where `value`, unless it is None, is nothing that a key of the configuration takes."""
+    key = next(key for key in keys(Config) if key.path == setting)
+    if value is not None and fitting(value, key) is None:
+        raise UsageError(f"{what} is {show(value)}, expected {expected(key.type, key.constraints)}")
 
 
 def digest(name: str, version: str, **decides: Any) -> str:

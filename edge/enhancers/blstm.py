@@ -14,7 +14,7 @@ from edge.enhancers.spool import Spool
 from edge.enhancers.streams import AtRate, RecordingStream, through
 from edge.errors import ModelError
 from edge.kernels import bands
-from edge.manifests import Reader, network_file, open_manifest, read_files, resolve_lab
+from edge.manifests import Reader, check_kind, network_file, open_manifest, read_files, resolve_lab
 from edge.mask.features import BandLayout, Rates, layout_from_centres
 from edge.mask.manifest import FEATURES
 from edge.mask.network import open_session
@@ -50,11 +50,9 @@ class BlstmEnhancer:
         self._path = resolve_lab(model, SHIPPED)
         self.floor_db, self.precision = floor_db, precision
         read = open_manifest(self._path, "the model's path")
-        if read.value(str, "kind") != KIND or read.value(int, "format") != FORMAT:
-            raise ModelError(
-                f"model {self._path} is a {read.data['kind']!r} of format {read.data.get('format')}, expected a "
-                f"{KIND!r} of format {FORMAT}; give another model"
-            )
+        check_kind(read, KIND)
+        if read.value(int, "format") != FORMAT:
+            raise read.wrong("format", f"{FORMAT}, which this program reads")
         name = read.value(str, "profile")
         if name not in PROFILES:
             raise read.wrong("profile", f"one of {', '.join(PROFILES)}")

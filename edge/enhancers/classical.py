@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.config.schema import CLASSICAL_FLOOR_DB
-from edge.enhancers.base import digest, one_channel
+from edge.enhancers.base import digest, one_channel, within_limits
 from edge.enhancers.frames import Frames
 from edge.enhancers.noise import NoiseProfile, mean_power
 from edge.enhancers.tracking import both_ways, smoothed, track_noise
-from edge.errors import UsageError
 from edge.kernels import gains as kernels
 
 F32 = NDArray[np.float32]
@@ -34,8 +33,7 @@ class _Classical:
     name: str
 
     def __init__(self, noise: NoiseProfile | None = None, floor_db: float = CLASSICAL_FLOOR_DB) -> None:
-        if not -120.0 <= floor_db <= 0.0:
-            raise UsageError(f"the floor is {floor_db:g} dB, expected from -120 to 0")
+        within_limits("the floor in dB", floor_db, "mask.floor_db")
         self._noise = noise or NoiseProfile()
         self.floor_db = floor_db
 

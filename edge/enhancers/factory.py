@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.config import Config, config_from_dict
-from edge.enhancers.base import OfflineEnhancer
+from edge.enhancers.base import OfflineEnhancer, within_limits
 from edge.errors import ConfigError, UsageError
 from edge.kinds import ENHANCER_KINDS, MASK_KINDS, PRECISION_CHOICES
 
@@ -36,10 +36,6 @@ NETWORKS = ("network", *LEARNED)
 
 ENHANCERS: tuple[str, ...] = ENHANCER_KINDS
 """those of the pipeline first: exactly what a live run would give"""
-
-MOST_OVER_SUBTRACTION = 20.0
-LEAST_FLOOR_DB = -120.0
-"""as in the configuration"""
 
 
 def make_enhancer(
@@ -80,14 +76,10 @@ def make_enhancer(
         raise UsageError("noise_rate_hz is of a recording of noise, and there is none; give noise too, or leave it out")
     if over_subtraction is not None and "spectral_subtraction" not in name:
         raise UsageError(f"{name} has no use for an over-subtraction factor; leave it out")
-    if over_subtraction is not None and not 1.0 <= over_subtraction <= MOST_OVER_SUBTRACTION:
-        raise UsageError(
-            f"the over-subtraction factor is {over_subtraction:g}, expected from 1 to {MOST_OVER_SUBTRACTION:g}"
-        )
-    if floor_db is not None and name in LEARNED and name not in MASKING:
+    within_limits("the over-subtraction factor", over_subtraction, "mask.over_subtraction")
+    if floor_db is not None and (name == "bypass" or (name in LEARNED and name not in MASKING)):
         raise UsageError(f"{name} has no gains, so no least gain; leave it out")
-    if floor_db not in (None, "auto") and (isinstance(floor_db, str) or not LEAST_FLOOR_DB <= floor_db <= 0.0):
-        raise UsageError(f"the floor is {floor_db!r}, expected from {LEAST_FLOOR_DB:g} to 0 dB, or auto")
+    within_limits("the floor in dB", floor_db, "mask.floor_db")
     check_network_options(name, model, precision)
     if precision not in (None, *PRECISION_CHOICES):
         raise UsageError(f"precision {precision!r} is not known; expected one of {', '.join(PRECISION_CHOICES)}")

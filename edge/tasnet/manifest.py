@@ -6,7 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.errors import ModelError
-from edge.manifests import Files, States, is_whole, network_file, open_manifest, read_files, read_states, resolve_lab
+from edge.manifests import (
+    Files,
+    States,
+    check_kind,
+    is_whole,
+    network_file,
+    open_manifest,
+    read_files,
+    read_states,
+    resolve_lab,
+)
 
 KIND = "conv_tasnet"
 FORMAT = 1
@@ -75,8 +85,7 @@ def resolve_tasnet(name_or_path: str | None) -> Path:
 def load_tasnet_manifest(path: Path) -> TasNetManifest:
     """Read and check a manifest. Raises ModelError, one sentence, for anything wrong with it."""
     read = open_manifest(path, "the model's path")
-    if read.value(str, "kind") != KIND:
-        raise ModelError(f"model {path} is a {read.data['kind']!r}, expected a {KIND!r}; give another model")
+    check_kind(read, KIND)
     if read.value(int, "format") != FORMAT:
         raise ModelError(
             f"model manifest {path} has format {read.data['format']}, this program reads format {FORMAT}; update one"

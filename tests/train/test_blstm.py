@@ -157,7 +157,10 @@ def test_another_kind_of_model_is_refused(made: tuple[Path, Path, float], tmp_pa
     path = tmp_path / manifest.name
     text = path.read_text()
     path.write_text(text.replace('"kind": "blstm"', '"kind": "conv_tasnet"'))
-    with pytest.raises(ModelError, match="expected a 'blstm' of format 1"):
+    with pytest.raises(ModelError, match="is a 'conv_tasnet'; expected the manifest of a 'blstm'"):
+        BlstmEnhancer(str(path))
+    path.write_text(text.replace('"format": 1', '"format": 9', 1))
+    with pytest.raises(ModelError, match="format should be 1, which"):
         BlstmEnhancer(str(path))
     path.write_text(text.replace("log10 of mean power", "power"))
     with pytest.raises(ModelError, match=r"features\.kind should be"):
