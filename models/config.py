@@ -83,6 +83,9 @@ class TasNetConfig:
     memory_frames: Annotated[int, Range(0, 1 << 24)] = 500
     """frames a cumulative norm goes back: from then on the past fades, so that a stream of hours is heard as one of
     seconds; 0: without end, as published"""
+    perceptual_weight: Annotated[float, Range(0.0, 1e6)] = 0.0
+    """dB of SI-SNR that a unit of the perceptual loss (models.perceived) counts as in training; 0: SI-SNR alone, as
+    published"""
 
     @property
     def causal(self) -> bool:

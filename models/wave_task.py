@@ -1,4 +1,4 @@
-"""Training Conv-TasNet: waves in, waves out, judged by SI-SNR."""
+"""Training Conv-TasNet: waves in, waves out, judged by SI-SNR and, where the recipe says so, by what is perceived."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from edge.errors import ModelError
 from models.config import TasNetConfig, TrainConfig
 from models.data import RATE_HZ
+from models.perceived import Perceived
 from models.progress import say
 from models.ranks import Ranks
 from models.restore import restore_tasnet
@@ -28,6 +29,8 @@ class WaveTask:
         assert isinstance(config.network, TasNetConfig)
         self._config, self.device = config.network, ranks.device
         self.net, self.average = (ConvTasNet(config.network).to(self.device) for _ in range(2))
+        self._perceived = Perceived(RATE_HZ).to(self.device)
+        self._perceptual_weight = config.network.perceptual_weight
         self._mixers = Mixers.open(config, sources, ranks)
         self.hours = self._mixers.hours
         self.validation = [self._as_tensors(pair) for pair in self._mixers.held_out(config.validation_batches)]
@@ -49,7 +52,14 @@ class WaveTask:
 
     def loss(self, net: nn.Module, batch: Waves) -> Tensor:
         mixture, target = batch
-        return wave_loss(net(mixture), target, mixture)
+        return self._judge(net(mixture), target, mixture)
+
+    def _judge(self, enhanced: Tensor, target: Tensor, mixture: Tensor) -> Tensor:
+        value = wave_loss(enhanced, target, mixture)
+        talking = speaks(target, mixture)
+        if self._perceptual_weight == 0.0 or not bool(talking.any()):
+            return value
+        return value + self._perceptual_weight * self._perceived(enhanced[talking], target[talking])
 
     def measures(self, net: nn.Module, batch: Waves) -> dict[str, list[float]]:
         """Beside the loss: SI-SNR and how much of it was gained, of the items with speech."""
@@ -58,7 +68,7 @@ class WaveTask:
         talking = speaks(target, mixture)
         after, before = si_snr_db(enhanced, target)[talking], si_snr_db(mixture, target)[talking]
         return {
-            "loss": [float(wave_loss(enhanced, target, mixture))],
+            "loss": [float(self._judge(enhanced, target, mixture))],
             "si_snr_db": after.tolist(),
             "si_snr_gain_db": (after - before).tolist(),
         }

@@ -19,6 +19,7 @@ from edge.tasnet import TasNetStream  # noqa: E402
 from models import checkpoint  # noqa: E402
 from models.config import TasNetConfig  # noqa: E402
 from models.export import export  # noqa: E402
+from models.perceived import Perceived  # noqa: E402
 from models.restore import restore_mask, restore_tasnet  # noqa: E402
 from models.si_snr import si_snr_db, wave_loss  # noqa: E402
 from models.tasks import Sources  # noqa: E402
@@ -79,6 +80,34 @@ def test_a_silent_target_asks_for_silence_and_gradients_stay_finite() -> None:
     assert out.grad is not None
     assert bool(torch.isfinite(out.grad).all())
     assert float(out.grad[0].abs().max()) > 0.0
+
+
+def test_what_is_perceived_is_worse_with_noise_and_its_gradient_stays_finite() -> None:
+    perceived, target, noise = Perceived(16000), waves(3, 16000), waves(3, 16000, 1)
+    assert abs(float(perceived(target, target))) < 1e-4
+    losses = [float(perceived(target + share * noise, target)) for share in (0.1, 0.3, 1.0)]
+    assert 0.001 < losses[0] < losses[1] < losses[2]
+    # the same at any level of both, unlike a distance of spectra
+    assert float(perceived(1e-2 * (target + noise), 1e-2 * target)) == pytest.approx(losses[2], rel=1e-2)
+    for begin in (torch.zeros_like(target), target):
+        made = begin.clone().requires_grad_()
+        perceived(made, target).backward()
+        assert made.grad is not None
+        assert bool(made.grad.isfinite().all())
+
+
+def test_a_run_on_from_si_snr_is_judged_by_what_is_perceived_too(
+    run: tuple[Path, float, float], corpora: tuple[Path, Path, Path]
+) -> None:
+    folder, *_ = run
+    network = dataclasses.replace(SMALL, perceptual_weight=50.0)
+    config = dataclasses.replace(TASNET, network=network, max_steps=4)
+    trainer = Trainer(config, Sources(*corpora), folder.with_name("perceived"), folder / "best.pt")
+    before = trainer.validate()
+    assert before["loss"] > 1.0 - before["si_snr_db"], "a unit of the perceptual loss counts as 50 dB"
+    trainer.run()
+    assert trainer.step == 4
+    assert checkpoint.load(folder.with_name("perceived") / "best.pt")["config"]["network"]["perceptual_weight"] == 50.0
 
 
 @pytest.mark.parametrize("memory", [0, 2, 7, 100])
