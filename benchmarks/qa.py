@@ -110,7 +110,8 @@ def tables(result: dict[str, Any]) -> str:
         lines.append(f"| {name} | " + " | ".join(cells) + f" | {'pass' if system['passed'] else 'fail'} |")
     passed = [name for name, system in result["systems"].items() if system["passed"]]
     lines += ["", f"{len(passed)} of {len(result['systems'])} systems pass{': ' if passed else ''}{', '.join(passed)}."]
-    lines += ["Of each criterion the mean with its 95 % interval; a file through bypass is the noisy file itself."]
+    what = "Of each criterion the mean with its 95 % interval"
+    lines += [f"{what}; through bypass a file is the noisy one, but for the limiter at full scale."]
     return "\n".join(lines) + "\n"
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import AudioFileError, ConfigError
-from edge.frontend import SANE_MAX
 from edge.runtime.denormals import without_denormals
+from edge.sane import SANE_MAX
 from edge.steps import Step, as_float, conversion, lag_frames
 
 F32 = NDArray[np.float32]

@@ -14,12 +14,12 @@ from edge.health.order import ChannelOrder
 from edge.kernels import levels, phase
 from edge.meters import Meters
 from edge.profiles import Profile
+from edge.sane import SANE_MAX
 from edge.stft import Stft
 
 F32 = NDArray[np.float32]
 
-SANE_MAX = np.float32(1e4)
-"""80 dB above full scale: no device gives this, a broken one might; such samples become silence like NaN"""
+_SANE_MAX = np.float32(SANE_MAX)
 
 
 class FrontEnd:
@@ -48,7 +48,7 @@ class FrontEnd:
         self.block: F32 = np.zeros((profile.hop_samples, len(config.array.roles)), np.float32)
         """what was captured in this hop, float32 (hop_samples, channels), written by the caller"""
         self.health = HealthMonitor(
-            config.health, geometry, profile, len(config.array.roles), self.stft.power_scale, SANE_MAX
+            config.health, geometry, profile, len(config.array.roles), self.stft.power_scale, _SANE_MAX
         )
         self.active: NDArray[np.bool_] = self.health.active
         self.order = ChannelOrder(
@@ -73,14 +73,14 @@ class FrontEnd:
             meters.energy,
             meters.peak,
             meters.clipped,
-            SANE_MAX,
+            _SANE_MAX,
         )
         meters.frames += len(self.block)
 
     def cancel_echo(self) -> None:
         """Take the playback off the newest hop of the microphones."""
         if self.canceller is not None:
-            self.canceller.process(self.block, self.stft.history, SANE_MAX, not self.keep_echo)
+            self.canceller.process(self.block, self.stft.history, _SANE_MAX, not self.keep_echo)
 
     def analyze(self) -> None:
         """Spectra of the microphones, their calibration delays applied."""

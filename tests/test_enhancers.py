@@ -18,6 +18,7 @@ from edge.errors import AudioFileError, ConfigError, UsageError
 from edge.kinds import MASK_KINDS
 from edge.offline import enhance_array
 from edge.quality import metrics
+from edge.sane import SANE_MAX
 
 CLASSICAL = ("wiener", "spectral_subtraction", "wiener_offline", "spectral_subtraction_offline")
 HERE = tuple(name for name in ENHANCERS if name not in ("blstm", "conv_tasnet"))
@@ -43,6 +44,16 @@ NOISY = SPEECH + hiss(SPEECH.size)
 
 
 # ---- the contract ----
+
+
+@pytest.mark.parametrize("name", ENHANCERS)
+def test_a_sample_beyond_all_devices_is_silence_for_every_enhancer_as_it_is_live(name):
+    spoilt = NOISY[: 2 * RATE_HZ].copy()
+    spoilt[RATE_HZ] = 0.0
+    expected = make_enhancer(name).enhance(spoilt, RATE_HZ)
+    for bad in (1.01 * SANE_MAX, -5e4, np.nan, np.inf):
+        spoilt[RATE_HZ] = bad
+        np.testing.assert_array_equal(make_enhancer(name).enhance(spoilt, RATE_HZ), expected)
 
 
 @pytest.mark.parametrize("name", HERE)

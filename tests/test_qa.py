@@ -27,6 +27,7 @@ from edge.qa.summary import FAIL, OPEN, PASS, summarize
 from edge.qa.table import COLUMNS, METRICS, SLOW, columns_of
 from edge.qa.workers import LocalProcesses, ThisProcess
 from edge.quality.evaluate import METRICS as ALL_METRICS
+from edge.quality.metrics import SILENT_ESTIMATE
 from edge.store import Store
 
 QUICK = tuple(name for name in METRICS if name not in (*SLOW, "srmr"))
@@ -295,6 +296,18 @@ def test_nothing_passes_by_not_being_measured() -> None:
     assert not unmeasured.passed
     assert unmeasured.findings[0].why == "only 8 of 10 files have a value"
     assert not summarize(measured([(None, None)]), "s", gain_above(3.0, measured_share=0.0), columns).passed
+
+
+def test_an_enhancer_that_mutes_the_talker_does_not_pass() -> None:
+    files = measured([(0.0, 9.0)] * 19 + [(0.0, None)])
+    files[-1].systems["s"]["scores"]["snr_db"] = [None, SILENT_ESTIMATE]
+    found = summarize(files, "s", gain_above(3.0), columns_of(["snr_db"]))
+    assert not found.passed
+    assert found.findings[0].why == "1 of 20 files came out silent"
+    assert found.rows[-1].verdict == FAIL
+    # where the noisy file is silent too the enhancer is not to blame
+    files[-1].noisy["scores"]["snr_db"] = [None, SILENT_ESTIMATE]
+    assert summarize(files, "s", gain_above(3.0), columns_of(["snr_db"])).passed
 
 
 def test_worst_and_best_by_rank() -> None:

@@ -14,6 +14,7 @@ pip install logmmse pyroomacoustics brings the peers; those that are not install
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib.metadata
 import json
 import sys
@@ -36,6 +37,7 @@ from edge.errors import ModelError
 from edge.quality import metrics
 from edge.quality.alignment import align
 from edge.quality.artifacts import artifact_score
+from edge.store import file_digest
 
 F32 = NDArray[np.float32]
 Row = dict[str, Any]
@@ -44,8 +46,16 @@ SNRS_DB = (0.0, 5.0, 10.0)
 LEAD_S = 0.5
 MAX_LAG_SAMPLES = 1024
 TOLD = tuple(f"{name}, told {LEAD_S:g} s" for name in report.TRACKED)
-REVISION = "1"
-"""of how peers are run and scored"""
+REVISION = "2"
+"""of how peers are run"""
+
+
+@functools.cache
+def scored_by() -> str:
+    """Digest of what makes scores of sounds: this project's metrics, and the packages below them."""
+    sources = sorted(Path(metrics.__file__).parent.glob("*.py"))
+    packages = (f"{name} {importlib.metadata.version(name)}" for name in ("numpy", "pesq", "pystoi", "scipy"))
+    return digest(*(file_digest(path) for path in sources), *packages)
 
 
 def scored(reference: F32, noisy: F32, estimate: F32) -> dict[str, float | None]:
@@ -61,7 +71,7 @@ def scored(reference: F32, noisy: F32, estimate: F32) -> dict[str, float | None]
 
 def score_peer(name: str, reference: F32, noisy: F32, cache: ScoreCache) -> dict[str, float | None]:
     package, run = PEERS[name]
-    key = digest("classical", REVISION, name, importlib.metadata.version(package), reference, noisy)
+    key = digest("classical", REVISION, scored_by(), name, importlib.metadata.version(package), reference, noisy)
     known = cache.load(key)
     if not known:
         # in terms of the noisy signal, which it is most like
@@ -73,7 +83,7 @@ def score_peer(name: str, reference: F32, noisy: F32, cache: ScoreCache) -> dict
 
 
 def score_ours(made: F32, reference: F32, noisy: F32, cache: ScoreCache) -> dict[str, float | None]:
-    key = digest("classical output", REVISION, reference, noisy, made)
+    key = digest("classical output", scored_by(), reference, noisy, made)
     known = cache.load(key)
     if not known:
         known = scored(reference, noisy, made)

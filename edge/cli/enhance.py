@@ -97,10 +97,10 @@ def run(args: argparse.Namespace) -> int:
     plain_warnings()
     say_when_compiling()
     from edge.audio.wav_source import WavSource
-    from edge.frontend import SANE_MAX
     from edge.latency import latency_budget_ms
     from edge.mask.base import model_name
     from edge.offline import Enhancer
+    from edge.sane import SANE_MAX
 
     source_path, target_path = Path(args.input), Path(args.output_file)
     probe = WavSource(source_path)

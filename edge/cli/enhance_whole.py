@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from edge.audio.wav_source import WavSource
 from edge.config.schema import Config
 from edge.enhancers import make_enhancer
-from edge.enhancers.base import SANE_MAX
 from edge.enhancers.factory import least_gain_db
 from edge.enhancers.streams import open_stream
 from edge.errors import AudioFileError, UsageError
 from edge.kinds import MASK_KINDS
 from edge.meters import peak_dbfs, rms_dbfs
+from edge.sane import SANE_MAX
 
 F32 = NDArray[np.float32]
 

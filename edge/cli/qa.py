@@ -134,6 +134,11 @@ def _systems(args: argparse.Namespace) -> list[System]:
         enhancer = make_enhancer(name, config, model or None)
         found.append(System(text, recipe=Recipe(name, enhancer.identity, config, model or None)))
     names = [system.name for system in found]
+    if taken := sorted({"clean", "noisy"} & set(names)):
+        raise UsageError(
+            f"--enhanced: a system cannot be called {' or '.join(taken)}, as the report calls other sounds; "
+            "rename the folder"
+        )
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UsageError(f"{', '.join(twice)}: named twice; every system needs a name of its own")
     return found

@@ -13,11 +13,9 @@ from numpy.typing import NDArray
 from edge.config.schema import Config
 from edge.decoding import expected, fitting, keys, show
 from edge.errors import AudioFileError, UsageError
+from edge.sane import SANE_MAX
 
 F32 = NDArray[np.float32]
-
-SANE_MAX = 1e6
-"""samples beyond this, and those that are no numbers, are silence to an enhancer, as they are to the live path"""
 
 
 class OfflineEnhancer(Protocol):

@@ -75,7 +75,7 @@ class BlstmEnhancer:
     @property
     def identity(self) -> str:
         sha256 = self._files[self.precision][1]
-        return digest(self.name, "2", manifest=self._path.read_bytes(), network=sha256, floor_db=self.floor_db)
+        return digest(self.name, "3", manifest=self._path.read_bytes(), network=sha256, floor_db=self.floor_db)
 
     def enhance(self, samples: F32, rate_hz: int) -> F32:
         return through(self.stream(rate_hz), samples)

@@ -19,7 +19,7 @@ from edge.kernels import gains as kernels
 
 F32 = NDArray[np.float32]
 
-VERSION = "1"
+VERSION = "2"
 """of both algorithms: raise it whenever the same options give another output"""
 
 

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.aligned import RATES_HZ, is_rate
-from edge.enhancers.base import SANE_MAX, one_channel
+from edge.enhancers.base import one_channel
 from edge.errors import AudioFileError, UsageError
+from edge.sane import SANE_MAX
 
 F32 = NDArray[np.float32]
 

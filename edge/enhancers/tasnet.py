@@ -43,7 +43,7 @@ class ConvTasNetEnhancer:
     @property
     def identity(self) -> str:
         sha256 = self.manifest.files[self.precision][1]
-        return digest(self.name, "2", manifest=self.manifest.path.read_bytes(), network=sha256)
+        return digest(self.name, "3", manifest=self.manifest.path.read_bytes(), network=sha256)
 
     def enhance(self, samples: F32, rate_hz: int) -> F32:
         return through(self.stream(rate_hz), samples)

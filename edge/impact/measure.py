@@ -17,7 +17,7 @@ from edge.impact.mixing import RATE_HZ, UnmeasurableError
 from edge.impact.recognisers import Recogniser, make_recogniser
 from edge.impact.speaker import SHORTEST_S, similarity, spoken_part, voice_encoder
 from edge.quality.alignment import MIN_CORRELATION, find_lag
-from edge.store import Store, code_digest, digest
+from edge.store import Store, digest, program_digest
 
 F32 = NDArray[np.float32]
 
@@ -109,7 +109,7 @@ def measure(task: Task, store: Store) -> Outcome:
     lead = 0 if task.item.noisy or not task.conditions else round(task.lead_s * RATE_HZ)
     outcome = Outcome(snr_db=snr_db, seconds=(clean.size - lead) / RATE_HZ)
     reference, recording = _Reference(clean[lead:]), Recording(noisy, RATE_HZ)
-    mixed_key = digest("recording", code_digest(_CANNOT_CHANGE_A_RESULT), str(lead), noisy)
+    mixed_key = digest("recording", program_digest(_CANNOT_CHANGE_A_RESULT), str(lead), noisy)
     for condition in task.conditions or (Condition(CLEAN, identity=CLEAN),):
         _measure_condition(task, condition, reference, recording, mixed_key, lead, store, outcome)
     if not task.conditions and task.speaker:
@@ -202,10 +202,13 @@ def _measure_condition(
             value, why = make(), ""
         except UsageError:
             raise
-        except (UnmeasurableError, EdgeError) as error:
+        except UnmeasurableError as error:
             value, why = None, str(error)
+        # perhaps only now, on a full disk and the like, so it is not kept
+        except EdgeError as error:
+            return None, str(error)
         except Exception as error:
-            return None, f"failed, {type(error).__name__}: {error}"  # perhaps only now, so it is not kept
+            return None, f"failed, {type(error).__name__}: {error}"
         store.put_scores(key, {"value": value, "why": why})
         return value, why
 
@@ -239,7 +242,7 @@ def _text(name: str, identity: str, sound: Callable[[], F32]) -> str:
 def _embedding(task: Task, reference: _Reference, store: Store, outcome: Outcome) -> list[float] | None:
     if reference.why_not:
         return None
-    key = digest("embedding", task.speaker, code_digest(_CANNOT_CHANGE_A_RESULT), reference.clean)
+    key = digest("embedding", task.speaker, program_digest(_CANNOT_CHANGE_A_RESULT), reference.clean)
     known = store.scores(key)
     if known is not None:
         outcome.found += 1

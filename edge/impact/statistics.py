@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.qa.statistics import RESAMPLES, SEED, interval
+
 F64 = NDArray[np.float64]
 
-RESAMPLES, SEED, CONFIDENCE = 4000, 20240229, 0.95
 METHOD = (
-    f"95 % intervals: bootstrap over utterances, {RESAMPLES} resamples, seed {SEED}, percentiles (Efron and Tibshirani "
-    "1993)"
+    f"95 % intervals: bootstrap over utterances, {RESAMPLES} resamples, seed {SEED}, percentiles expanded for small "
+    "samples (Hesterberg 2015)"
 )
 
 
@@ -45,8 +46,6 @@ def _estimate(parts: F64, wholes: F64) -> Estimate:
     value = float(parts.sum() / wholes.sum())
     if parts.size < 2:
         return Estimate(1, value)
-    # the same seed every time: utterances of one table are drawn alike for all of its lines
-    drawn = np.random.default_rng(SEED).integers(0, parts.size, (RESAMPLES, parts.size))
-    found = parts[drawn].sum(axis=1) / wholes[drawn].sum(axis=1)
-    low, high = np.quantile(found, ((1.0 - CONFIDENCE) / 2.0, (1.0 + CONFIDENCE) / 2.0))
-    return Estimate(parts.size, value, float(low), float(high))
+    # utterances of one table are drawn alike for all of its lines
+    low, high = interval(parts.size, lambda drawn: parts[drawn].sum(axis=1) / wholes[drawn].sum(axis=1))
+    return Estimate(parts.size, value, low, high)

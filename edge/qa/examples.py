@@ -74,7 +74,7 @@ def _sounds(one: Measured, system: System, channel: int, store: Store) -> dict[s
     clean = Heard.of(str(pair.clean), "the clean file", channel, mono_will_do=True)
     noisy = Heard.of(str(pair.noisy), "the noisy file", channel)
     if system.recipe is not None:
-        made = enhanced(system.recipe, noisy, channel, store, Outcome())
+        made = enhanced(system.recipe, noisy, store, Outcome())
         estimate = Heard(made[:, np.newaxis], noisy.rate_hz, 0)
     else:
         estimate = Heard.of(str(pair.enhanced[system.name]), "the enhanced file", channel, mono_will_do=True)

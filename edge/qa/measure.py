@@ -6,7 +6,6 @@ A record is what JSON can hold: {"scores": {name: [value or None, reason]}}, and
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 import io
 import math
 import threading
@@ -24,7 +23,7 @@ from edge.qa.table import METRICS
 from edge.quality.evaluate import evaluate
 from edge.quality.metrics import RATE_HZ, Score
 from edge.quality.signal import clipping_percent
-from edge.store import Store, code_digest, digest
+from edge.store import Store, digest, program_digest
 
 F32 = NDArray[np.float32]
 Record = dict[str, Any]
@@ -52,20 +51,12 @@ _CANNOT_CHANGE_A_RESULT = (
     "store",
     "telemetry",
 )
-_PACKAGES = ("numpy", "onnxruntime", "pesq", "pystoi", "scipy", "soxr", "speechmos")
+_SCORED_BY = ("pesq", "pystoi", "speechmos")
 
 
-@functools.cache
 def code() -> str:
     """Digest of everything that decides a record but the files and the enhancer: source and packages."""
-    return digest(code_digest(_CANNOT_CHANGE_A_RESULT), *(f"{name} {_version(name)}" for name in _PACKAGES))
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
+    return program_digest(_CANNOT_CHANGE_A_RESULT, _SCORED_BY)
 
 
 @dataclass(frozen=True)
@@ -142,7 +133,7 @@ def measure(task: Task, store: Store) -> Outcome:
             reference = Heard.of(task.clean, "the clean file", task.channel, mono_will_do=True)
             noisy = Heard.of(task.noisy, "the noisy file", task.channel)
         except UnmeasurableError as error:
-            record = failed(str(error))
+            record = failed(str(error), error.lasting)
             outcome.noisy = record if task.noisy_wanted else None
             outcome.systems = dict.fromkeys((*task.files, *task.recipes), record)
             return outcome
@@ -154,7 +145,7 @@ def measure(task: Task, store: Store) -> Outcome:
                 if system in task.files:
                     estimate = Heard.of(task.files[system], "the enhanced file", task.channel, mono_will_do=True)
                 else:
-                    made = enhanced(task.recipes[system], noisy, task.channel, store, outcome)
+                    made = enhanced(task.recipes[system], noisy, store, outcome)
                     estimate = Heard(made[:, np.newaxis], noisy.rate_hz, 0)
                 outcome.systems[system] = _record(task, reference, noisy, estimate)
             except UnmeasurableError as error:
@@ -208,20 +199,22 @@ def _read(file: str | bytes, what: str) -> tuple[F32, int]:
             io.BytesIO(file) if isinstance(file, bytes) else file, dtype="float32", always_2d=True
         )
     except (soundfile.SoundFileError, OSError, ValueError, TypeError) as error:
-        reason = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
-        raise UnmeasurableError(f"{what} cannot be read: {str(reason).rstrip('.')}") from None
+        reason = str(getattr(error, "error_string", None) or getattr(error, "strerror", None) or error).rstrip(".")
+        # what libsndfile calls that is a failure of the disk, and not of what the file holds
+        of_content = not isinstance(error, OSError) and reason != "System error"
+        raise UnmeasurableError(f"{what} cannot be read: {reason}", lasting=of_content) from None
     if not len(samples):
         raise UnmeasurableError(f"{what} is empty")
     return samples, int(rate_hz)
 
 
-def enhanced(recipe: Recipe, noisy: Heard, channel: int, store: Store, outcome: Outcome) -> F32:
+def enhanced(recipe: Recipe, noisy: Heard, store: Store, outcome: Outcome) -> F32:
     """The enhanced sound, float32 (n,) at the noisy one's rate, from the store or made.
 
     Raises UnmeasurableError and UsageError.
     """
     heard, rate_hz = noisy.samples if recipe.hears_all else noisy.raw, noisy.rate_hz
-    key = digest("enhanced", recipe.identity, code_digest(_CANNOT_CHANGE_A_RESULT), str(rate_hz), heard)
+    key = digest("enhanced", recipe.identity, program_digest(_CANNOT_CHANGE_A_RESULT), str(rate_hz), heard)
     known = store.sound(key)
     if known is not None:
         outcome.sounds_found += 1
@@ -229,8 +222,8 @@ def enhanced(recipe: Recipe, noisy: Heard, channel: int, store: Store, outcome: 
     enhancer = _enhancer(recipe)
     try:
         made = enhancer.enhance(heard, rate_hz)
-    except EdgeError as error:
-        raise UnmeasurableError(str(error)) from None
+    except EdgeError as error:  # a full disk among them, so another run may fare better
+        raise UnmeasurableError(str(error), lasting=False) from None
     except Exception as error:
         raise UnmeasurableError(f"{recipe.name} failed, {type(error).__name__}: {error}", lasting=False) from error
     outcome.sounds_made += 1

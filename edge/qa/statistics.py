@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,17 +47,21 @@ def spread(values: Sequence[float]) -> Spread:
         return Spread(0)
     low = high = None
     if x.size > 1:
-        from scipy.special import ndtr, stdtrit
-
-        t = -float(stdtrit(x.size - 1, 0.5 + CONFIDENCE / 2))
-        tail = float(ndtr(t * math.sqrt(x.size / (x.size - 1))))
-        low, high = (float(v) for v in np.quantile(_means(x), (tail, 1.0 - tail)))
+        low, high = interval(x.size, lambda drawn: x[drawn].mean(axis=1))
     return Spread(x.size, float(x.mean()), low, high, float(np.median(x)), float(x.min()), float(x.max()))
 
 
-def _means(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of RESAMPLES resamples, some at a time so that many files need little memory."""
+def interval(count: int, estimate: Callable[[NDArray[np.int64]], NDArray[np.float64]]) -> tuple[float, float]:
+    """95 % interval of what `estimate` makes of RESAMPLES draws of `count`, at least two, things: indices (some, count)
+    to values (some,), some at a time so that many things need little memory. The same draws for the same count.
+    """
+    from scipy.special import ndtr, stdtrit
+
+    t = -float(stdtrit(count - 1, 0.5 + CONFIDENCE / 2))
+    tail = float(ndtr(t * math.sqrt(count / (count - 1))))
     random = np.random.default_rng(SEED)
-    at_once = max(1, 2_000_000 // x.size)
+    at_once = max(1, 2_000_000 // count)
     counts = [min(at_once, RESAMPLES - done) for done in range(0, RESAMPLES, at_once)]
-    return np.concatenate([x[random.integers(0, x.size, (count, x.size))].mean(axis=1) for count in counts])
+    found = np.concatenate([estimate(random.integers(0, count, (some, count))) for some in counts])
+    low, high = np.quantile(found, (tail, 1.0 - tail))
+    return float(low), float(high)

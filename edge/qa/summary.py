@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from edge.qa.criteria import Criteria, Criterion
 from edge.qa.evaluate import Measured
 from edge.qa.statistics import Spread, spread
 from edge.qa.table import COLUMNS
+from edge.quality.metrics import SILENT_ESTIMATE
 
 PASS, FAIL, OPEN = "pass", "fail", "no value"
 
@@ -22,6 +24,8 @@ class Row:
     values: dict[str, float | None]
     reasons: dict[str, str]
     verdict: str
+    muted: frozenset[str] = frozenset()
+    """columns without a value because the enhancer put out silence"""
 
 
 @dataclass(frozen=True)
@@ -82,16 +86,30 @@ def _row(one: Measured, system: str, criteria: Criteria, columns: Sequence[str])
             reason = why_made or (f"noisy: {why_noisy}" if why_noisy else "")
         if values[name] is None:
             reasons[name] = reason
-    verdicts = [None if (v := values[c.name]) is None else c.met_by(v) for c in criteria.limits]
+    metric = {name: COLUMNS[name].gain_of or name for name in reasons}
+    muted = frozenset(name for name in reasons if _muted(before[metric[name]], after[metric[name]]))
+    verdicts = [
+        (False if c.name in muted else None) if (v := values[c.name]) is None else c.met_by(v) for c in criteria.limits
+    ]
     verdict = FAIL if False in verdicts else OPEN if None in verdicts else PASS
-    return Row(one.pair.name, values, reasons, verdict)
+    return Row(one.pair.name, values, reasons, verdict, muted)
+
+
+def _muted(before: Sequence[Any], after: Sequence[Any]) -> bool:
+    """Whether there is no value because nothing came out of a file that has one: that misses every limit, or muting
+    the talker would raise the mean.
+    """
+    return before[0] is not None and after[1] == SILENT_ESTIMATE
 
 
 def _finding(limit: Criterion, criteria: Criteria, rows: Sequence[Row], found: Spread) -> Finding:
     met = sum(value is not None and limit.met_by(value) for value in (row.values[limit.name] for row in rows))
     share = found.files / len(rows)
+    muted = sum(limit.name in row.muted for row in rows)
     why = ""
-    if share < criteria.measured_share:
+    if muted:
+        why = f"{muted} of {len(rows)} files came out silent"
+    elif share < criteria.measured_share:
         why = f"only {found.files} of {len(rows)} files have a value"
     elif found.mean is None:
         why = "no file has a value"

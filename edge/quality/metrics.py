@@ -40,8 +40,17 @@ def _undefined(reason: str) -> Score:
     return Score(math.nan, reason)
 
 
-def pair(reference: ArrayLike, estimate: ArrayLike, min_samples: int) -> tuple[Signal, Signal, str]:
-    """Both as float64 (samples,) and the reason why no intrusive metric can be taken of them, or ''."""
+SILENT_ESTIMATE = "the estimate is silent"
+"""why metrics that ignore the level have no value"""
+
+
+def pair(
+    reference: ArrayLike, estimate: ArrayLike, min_samples: int, silence_counts: bool = False
+) -> tuple[Signal, Signal, str]:
+    """Both as float64 (samples,) and the reason why no intrusive metric can be taken of them, or ''.
+
+    silence_counts: the metric has a value where the estimate is digital silence.
+    """
     r = np.asarray(reference, dtype=np.float64)
     e = np.asarray(estimate, dtype=np.float64)
     if r.ndim != 1 or r.shape != e.shape:
@@ -52,8 +61,8 @@ def pair(reference: ArrayLike, estimate: ArrayLike, min_samples: int) -> tuple[S
         return r, e, "NaN or infinite samples"
     if not r.any():
         return r, e, "the reference is silent"
-    if not e.any():
-        return r, e, "the estimate is silent"
+    if not e.any() and not silence_counts:
+        return r, e, SILENT_ESTIMATE
     return r, e, ""
 
 
@@ -64,8 +73,11 @@ def _ratio_db(signal_power: float, noise_power: float) -> Score:
 
 
 def snr_db(reference: ArrayLike, estimate: ArrayLike) -> Score:
-    """Signal to error ratio in dB, 10 log10(|s|^2 / |s - e|^2). Not scale-invariant: a wrong gain counts as error."""
-    r, e, reason = pair(reference, estimate, 1)
+    """Signal to error ratio in dB, 10 log10(|s|^2 / |s - e|^2), of two (samples,) of any one level.
+
+    Not scale-invariant: a wrong gain counts as error, and silence in place of speech has 0 dB.
+    """
+    r, e, reason = pair(reference, estimate, 1, silence_counts=True)
     return _undefined(reason) if reason else _ratio_db(float(np.sum(r**2)), float(np.sum((r - e) ** 2)))
 
 
@@ -86,21 +98,19 @@ def power_ratio_db(speech: ArrayLike, noise: ArrayLike, active: ArrayLike | None
 
 
 def segmental_snr_db(reference: ArrayLike, estimate: ArrayLike, rate_hz: int = RATE_HZ) -> Score:
-    """Mean of the per-frame SNR, each frame clamped to [-10, 35] dB; 30 ms Hann frames at a quarter of their length.
+    """Mean over frames of the SNR of two (samples,), clamped to [-10, 35] dB; 30 ms Hann frames at a quarter of that.
 
     Frames in which the reference is digital silence have no SNR and are left out.
 
     Hansen and Pellom, "An effective quality evaluation protocol for speech enhancement algorithms", ICSLP 1998.
     """
     frame = int(0.03 * rate_hz)
-    r, e, reason = pair(reference, estimate, frame)
+    r, e, reason = pair(reference, estimate, frame, silence_counts=True)
     if reason:
         return _undefined(reason)
-    window = np.hanning(frame + 2)[1:-1]
-    starts = np.arange(0, r.size - frame + 1, frame // 4)
-    index = starts[:, None] + np.arange(frame)
-    signal = np.sum((r[index] * window) ** 2, axis=1)
-    error = np.sum(((r - e)[index] * window) ** 2, axis=1)
+    power = np.hanning(frame + 2)[1:-1] ** 2
+    # windows of the squares are views, so that an hour needs no more than its samples
+    signal, error = (np.lib.stride_tricks.sliding_window_view(x**2, frame)[:: frame // 4] @ power for x in (r, r - e))
     spoken = signal > 0.0
     with np.errstate(divide="ignore"):  # a frame without error has the upper limit
         ratio_db = 10.0 * np.log10(signal[spoken] / error[spoken])
@@ -108,7 +118,7 @@ def segmental_snr_db(reference: ArrayLike, estimate: ArrayLike, rate_hz: int = R
 
 
 def si_sdr_db(reference: ArrayLike, estimate: ArrayLike) -> Score:
-    """Scale-invariant signal-to-distortion ratio in dB, means removed.
+    """Scale-invariant signal-to-distortion ratio in dB of two (samples,), means removed.
 
     Le Roux, Wisdom, Erdogan and Hershey, "SDR - half-baked or well done?", ICASSP 2019.
     """
@@ -124,7 +134,7 @@ def si_sdr_db(reference: ArrayLike, estimate: ArrayLike) -> Score:
 
 
 def pesq_wb(reference: ArrayLike, estimate: ArrayLike, rate_hz: int = RATE_HZ) -> Score:
-    """PESQ MOS-LQO, wide band (ITU-T P.862.2), 1.04 to 4.64. Needs the `pesq` package (extra: quality)."""
+    """PESQ MOS-LQO of two (samples,), wide band (ITU-T P.862.2), 1.04 to 4.64. Needs `pesq` (extra: quality)."""
     if rate_hz != RATE_HZ:
         return _undefined(f"wide-band PESQ is defined at 16 kHz, not at {rate_hz} Hz")
     r, e, reason = pair(reference, estimate, rate_hz // 4)
@@ -163,7 +173,7 @@ def _pystoi(reference: ArrayLike, estimate: ArrayLike, rate_hz: int, extended: b
 
 
 def stoi(reference: ArrayLike, estimate: ArrayLike, rate_hz: int = RATE_HZ) -> Score:
-    """Short-time objective intelligibility, about 0 to 1. Needs `pystoi` (extra: quality).
+    """Short-time objective intelligibility of two (samples,), about 0 to 1. Needs `pystoi` (extra: quality).
 
     Taal, Hendriks, Heusdens and Jensen, IEEE TASLP 19(7), 2011.
     """
@@ -171,7 +181,9 @@ def stoi(reference: ArrayLike, estimate: ArrayLike, rate_hz: int = RATE_HZ) -> S
 
 
 def estoi(reference: ArrayLike, estimate: ArrayLike, rate_hz: int = RATE_HZ) -> Score:
-    """Extended STOI, for fluctuating noise, about 0 to 1. Jensen and Taal, IEEE/ACM TASLP 24(11), 2016."""
+    """Extended STOI of two (samples,), for fluctuating noise, about 0 to 1. Jensen and Taal, IEEE/ACM TASLP 24(11),
+    2016. Needs `pystoi`.
+    """
     return _pystoi(reference, estimate, rate_hz, extended=True)
 
 
@@ -185,7 +197,8 @@ class DnsmosScores:
 
 
 def dnsmos(signal: ArrayLike, rate_hz: int = RATE_HZ) -> DnsmosScores:
-    """DNSMOS P.835, no reference needed; mean over windows of 9.01 s at a pace of 1 s (shorter signals are repeated).
+    """DNSMOS P.835 of (samples,), no reference needed; mean over windows of 9.01 s at a pace of 1 s (what is shorter is
+    repeated).
 
     Reddy, Gopal and Cutler, "DNSMOS P.835", ICASSP 2022. The network comes with the optional package `speechmos`
     (extra: quality) and is run here directly, because that package's own code needs librosa.

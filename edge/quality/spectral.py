@@ -22,7 +22,7 @@ def spectral_distortion_db(reference: ArrayLike, estimate: ArrayLike, rate_hz: i
     limited as in Cohen, "Noise spectrum estimation in adverse environments", IEEE TSAP 11(5), 2003.
     """
     frame = 2 * round(FRAME_S * rate_hz / 2)
-    r, e, reason = pair(reference, estimate, frame)
+    r, e, reason = pair(reference, estimate, frame, silence_counts=True)
     if reason:
         return Score(math.nan, reason)
     window = np.hanning(frame + 1)[:-1]

@@ -6,6 +6,7 @@ SHA-256 throughout: Python's own hash() differs between processes, and short che
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,9 @@ from numpy.typing import NDArray
 
 KEY_DIGITS = 32
 """hex digits of a key: 128 bits"""
+
+PACKAGES = ("numba", "numpy", "onnxruntime", "scipy", "soundfile", "soxr")
+"""what sounds are read and made with: another version may give others"""
 
 _CHUNK_BYTES = 1 << 20
 
@@ -54,6 +58,19 @@ def code_digest(without: tuple[str, ...] = ()) -> str:
         if not any(name == left_out or name.startswith(f"{left_out}/") for left_out in without):
             parts += [name, file_digest(path)]
     return digest(*parts)
+
+
+@cache
+def program_digest(without: tuple[str, ...] = (), packages: tuple[str, ...] = ()) -> str:
+    """32 hex digits of `code_digest` and of the versions of PACKAGES and of other packages that decide a result."""
+    return digest(code_digest(without), *(f"{name} {_version(name)}" for name in (*PACKAGES, *packages)))
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 def _sources(root: Path) -> Iterable[Path]:

@@ -11,12 +11,10 @@ from numpy.typing import NDArray
 
 from edge.errors import AudioFileError, ModelError
 from edge.mask.network import open_session, runner
+from edge.sane import SANE_MAX
 from edge.tasnet.manifest import TasNetManifest, load_tasnet_manifest
 
 F32 = NDArray[np.float32]
-
-SANE_MAX = 1e6
-"""samples beyond this, and those that are no numbers, are silence, as on the live path"""
 
 
 class TasNetStream:

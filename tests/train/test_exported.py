@@ -18,6 +18,8 @@ from tasnet_toy import SMALL, random_weights, write_model  # noqa: E402
 
 from edge.errors import ModelError  # noqa: E402
 from edge.resources import data_folder  # noqa: E402
+from edge.tasnet import TasNetStream  # noqa: E402
+from edge.tasnet.manifest import resolve_tasnet  # noqa: E402
 from models import checkpoint  # noqa: E402
 from models.config import BlstmConfig, MaskConfig, TrainConfig, config_from_dict, config_to_dict  # noqa: E402
 from models.export import export  # noqa: E402
@@ -123,6 +125,20 @@ def test_a_shipped_network_says_in_torch_what_its_file_says(path: Path) -> None:
         got, *after = session.run(["gains", *names], {"features": frame[None], "direct": direct[None], **state})
         state = dict(zip(state, after, strict=True))
         np.testing.assert_allclose(got[0, 0], wanted, atol=1e-5)
+
+
+def test_the_shipped_conv_tasnet_streams_what_torch_gives_for_the_whole_recording() -> None:
+    path = resolve_tasnet(None)
+    net = restore_tasnet(read_exported(path)).eval()
+    rng = np.random.default_rng(3)
+    wave = (0.1 * rng.standard_normal(40_000) * np.clip(np.sin(np.arange(40_000) / 900), 0.05, None)).astype(np.float32)
+    with torch.no_grad():
+        whole = net(torch.from_numpy(wave[None]))[0].numpy()
+    stream = TasNetStream(path)
+    pieces = [stream.push(piece) for piece in np.array_split(wave, 97)]
+    streamed = np.concatenate([*pieces, stream.flush()])
+    assert np.sqrt(np.mean(streamed**2)) > 1e-4, "silence would be equal to anything"
+    np.testing.assert_allclose(streamed, whole, atol=1e-5)
 
 
 def test_a_conv_tasnet_comes_back_too(tmp_path: Path) -> None:
