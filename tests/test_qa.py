@@ -310,6 +310,14 @@ def test_an_enhancer_that_mutes_the_talker_does_not_pass() -> None:
     assert summarize(files, "s", gain_above(3.0), columns_of(["snr_db"])).passed
 
 
+def test_the_worst_file_is_one_that_came_out_silent() -> None:
+    files = measured([(0.0, 9.0), (0.0, 5.0), (0.0, None), (0.0, None)])
+    files[2].systems["s"]["scores"]["snr_db"] = [None, SILENT_ESTIMATE]
+    found = summarize(files, "s", gain_above(3.0), columns_of(["snr_db"]))
+    # what has no value through no fault of the enhancer is neither
+    assert [row.name for row in ranked(found.rows, gain_above(3.0))] == ["f2", "f1", "f0"]
+
+
 def test_worst_and_best_by_rank() -> None:
     found = summarize(
         measured([(0.0, 4.0), (0.0, None), (0.0, 1.0), (0.0, 8.0)]), "s", gain_above(3.0), columns_of(["snr_db"])

@@ -58,10 +58,11 @@ def test_textbook_spectral_subtraction_is_musical_and_a_floor_hides_it():
 
 
 def test_what_leaves_the_noise_as_it_is_or_takes_all_of_it_is_not_musical():
+    assert artifact_score(SPEECH, NOISY, np.zeros_like(SPEECH)).reason == "the estimate is silent"
+
     assert score(NOISY) == 0.0
     assert score(0.1 * NOISY) < 0.01
     assert score(SPEECH) == 0.0
-    assert score(np.zeros_like(SPEECH)) == 0.0
     # half of the noise gone everywhere, and noise that slowly swells and fades
     assert score(SPEECH + 0.5 * NOISE) < 0.01
     assert score(SPEECH + NOISE * 0.5 * (1.2 + np.sin(2 * np.pi * 0.7 * np.arange(NOISE.size) / RATE_HZ))) < 0.05
@@ -334,3 +335,9 @@ def test_srmr_falls_with_reverberation() -> None:
     wet = [fftconvolve(SPEECH, tail(rt60_s))[: SPEECH.size] for rt60_s in (0.3, 0.8)]
     found = [srmr.srmr(x).value for x in (SPEECH, *wet)]
     assert found[0] > found[1] > found[2]
+
+
+def test_an_estimate_that_lacks_half_has_no_artifact_score_either():
+    found = evaluate(SPEECH, NOISY[: SPEECH.size // 2], noisy=NOISY, wanted=["snr_db", "artifacts"])
+    assert found["artifacts"].reason == found["snr_db"].reason
+    assert "may lack 0.5 s" in found["artifacts"].reason

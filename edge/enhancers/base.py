@@ -73,8 +73,8 @@ def one_channel(samples: NDArray[Any], name: str) -> F32:
         samples = samples[:, 0]
     if samples.ndim != 1:
         raise AudioFileError(
-            f"{name} enhances one channel and the samples have shape {samples.shape}; name the array "
-            "(--config, --board), or take one channel of it (--channel 1)"
+            f"{name} enhances one channel and the samples have shape {samples.shape}; give "
+            "the configuration of the array (config=, --config, --board), or one channel of it (--channel 1)"
         )
     if samples.dtype.kind != "f":
         raise AudioFileError(f"the samples are {samples.dtype}, expected floats of full scale 1.0; convert them first")

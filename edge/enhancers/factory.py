@@ -71,7 +71,10 @@ def make_enhancer(
         config = config_from_dict({"input": {"kind": "file", "path": "recording"}, "output": {"kind": "null"}})
     given_noise = noise is not None or noise_from_s is not None
     if given_noise and "wiener" not in name and "spectral_subtraction" not in name:
-        raise UsageError(f"{name} has no use for a noise profile; leave it out, or take wiener or spectral_subtraction")
+        raise UsageError(
+            f"{name} has no use for a noise profile; leave it out, or take wiener, spectral_subtraction or one "
+            "of them with _offline"
+        )
     if noise_rate_hz is not None and noise is None:
         raise UsageError("noise_rate_hz is of a recording of noise, and there is none; give noise too, or leave it out")
     if over_subtraction is not None and "spectral_subtraction" not in name:

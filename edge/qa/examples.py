@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edge.qa.criteria import Criteria
 from edge.qa.evaluate import Measured, System
 from edge.qa.measure import F32, Heard, Outcome, UnmeasurableError, enhanced
-from edge.qa.summary import Row
+from edge.qa.summary import FAIL, Row
 from edge.quality.metrics import RATE_HZ
 from edge.store import Store
 
@@ -35,15 +35,17 @@ class Example:
 
 
 def ranked(rows: Sequence[Row], criteria: Criteria) -> list[Row]:
-    """Rows that have every value asked for, worst first: by their mean rank over the criteria."""
+    """Rows that fail, or have every value asked for, worst first: by their mean rank over the criteria, a value that is
+    missing the worst of all.
+    """
     names = [limit.name for limit in criteria.limits]
-    whole = [row for row in rows if all(row.values[name] is not None for name in names)]
+    whole = [row for row in rows if row.verdict == FAIL or all(row.values[name] is not None for name in names)]
     if not whole:
         return []
     ranks = np.zeros(len(whole))
     for limit in criteria.limits:
         values = np.array([row.values[limit.name] for row in whole], dtype=np.float64)
-        better = values if limit.above else -values
+        better = np.nan_to_num(values if limit.above else -values, nan=-np.inf)
         # files of equal value share a rank
         ranks += np.searchsorted(np.sort(better), better, side="left")
     return [whole[n] for n in np.argsort(ranks, kind="stable")]

@@ -17,16 +17,21 @@ def interval(name: str, spread: Spread) -> str:
 
 def means(report: Report) -> tuple[list[str], list[list[tuple[str, str]]]]:
     """Head, and a row per number: its title, the mean of the noisy files, and that of each system; the second of a cell
-    is its interval, or nothing.
+    is its interval, where there is one, and of how many files it is where some have no value.
     """
     head = ["mean over files", "noisy", *(summary.system for summary in report.summaries)]
     rows = []
     for name in report.columns:
         of_noisy = report.noisy_spreads.get(name)
-        cells = [(COLUMNS[name].title, ""), ("" if of_noisy is None else written(name, of_noisy.mean), "")]
+        cells = [(COLUMNS[name].title, ""), ("", "")]
+        if of_noisy is not None:
+            fewer = f"of {of_noisy.files}" if 0 < of_noisy.files < len(report.measured) else ""
+            cells[1] = (written(name, of_noisy.mean), fewer)
         for summary in report.summaries:
             spread = summary.spreads[name]
-            cells.append((written(name, spread.mean), interval(name, spread)))
+            # a mean over fewer files than the line above or beside it is not to be compared with that
+            fewer = f"of {spread.files}" if 0 < spread.files < len(report.measured) else ""
+            cells.append((written(name, spread.mean), " ".join(filter(None, (interval(name, spread), fewer)))))
         rows.append(cells)
     return head, rows
 

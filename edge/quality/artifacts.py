@@ -20,7 +20,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edge.quality.metrics import RATE_HZ, Score
+from edge.quality.metrics import RATE_HZ, SILENT_ESTIMATE, Score
 
 F64 = NDArray[np.float64]
 
@@ -44,7 +44,7 @@ def artifact_score(reference: ArrayLike, noisy: ArrayLike, estimate: ArrayLike, 
     """Musical noise in `estimate`, made of `noisy`, whose clean speech is `reference`; all (samples,), aligned.
 
     0 where nothing is left of the noise or where it sounds as before, below 1. Independent of level. Undefined
-    where there is no noise alone to judge by.
+    where there is no noise alone to judge by, and where nothing is left of the talker either.
     """
     signals = [np.asarray(each, np.float64) for each in (reference, noisy, estimate)]
     if any(each.ndim != 1 or each.shape != signals[0].shape for each in signals):
@@ -57,6 +57,8 @@ def artifact_score(reference: ArrayLike, noisy: ArrayLike, estimate: ArrayLike, 
         return Score(math.nan, f"too short: {signals[0].size} samples, at least {least} needed")
     if not all(np.isfinite(each).all() for each in signals):
         return Score(math.nan, "NaN or infinite samples")
+    if not signals[2].any():
+        return Score(math.nan, SILENT_ESTIMATE)
     # at one level, so that squares of the power of any recording stay far from the smallest numbers
     level = float(np.sqrt(np.mean(signals[1] ** 2))) or 1.0
     ratio = log_kurtosis_ratio(*(each / level for each in signals))

@@ -76,7 +76,7 @@ def evaluate(
         if name in PAIRED:
             found[name] = _none(why_not) if pair is None else _taken(PAIRED[name], *pair)
         elif name == "artifacts":
-            found[name] = _artifacts(r, n, e, max_lag_s)
+            found[name] = _artifacts(r, n, e, max_lag_s) if r is None or pair is not None else _none(why_not)
         elif name in ALONE:
             found[name] = _taken(ALONE[name], e)
         elif name == "clipping_percent":
