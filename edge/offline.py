@@ -5,6 +5,7 @@ The output has the input's length and rate; nothing depends on how the input is 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -168,6 +169,8 @@ class Enhancer(AlignedStream):
         meters = pipeline.meters
         hop, stages = self.statistics.costs()
         audio_ns = hops.clock.hops * hops.clock.deadline_ns
+        # the last hop is filled up with silence that is not of the recording
+        frames = min(meters.frames, math.ceil(self._taken * pipeline.profile.rate_hz / self.rate_hz))
         return {
             "snr_in_db": hops.snr_in_db.value,
             "snr_out_db": hops.snr_out_db.value,
@@ -177,9 +180,9 @@ class Enhancer(AlignedStream):
             "heard_azimuth_deg": hops.heard.azimuth_deg,
             "microphones_out": hops.health.microphones_out,
             "channel_order": hops.health.channel_order,
-            "level_in_dbfs": rms_dbfs(meters.energy, meters.frames),
+            "level_in_dbfs": rms_dbfs(meters.energy, frames),
             "peak_in_dbfs": peak_dbfs(meters.peak),
-            "level_out_dbfs": rms_dbfs(meters.out_energy, meters.frames),
+            "level_out_dbfs": rms_dbfs(meters.out_energy, frames),
             "peak_out_dbfs": peak_dbfs(meters.out_peak),
             "clipped_samples": meters.clipped.tolist(),
             "nonfinite_samples": meters.nonfinite + self._replaced,

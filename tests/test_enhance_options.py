@@ -342,3 +342,13 @@ def test_behind_a_beam_it_is_the_same_piece_by_piece(tmp_path, capsys):
     beam = soundfile.read(tmp_path / "beam.wav", dtype="float32")[0]
     expected = make_enhancer("conv_tasnet", model=str(model)).enhance(beam, RATE_HZ)
     np.testing.assert_allclose(soundfile.read(tmp_path / "o.wav")[0], expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("rate_hz", [RATE_HZ, 44100])
+def test_the_level_of_a_short_recording_is_that_of_its_samples(rate_hz, tmp_path, capsys):
+    count = 300 * rate_hz // RATE_HZ
+    soundfile.write(tmp_path / "short.wav", np.full(count, 0.1), rate_hz, subtype="FLOAT")
+    found = report(capsys, tmp_path / "short.wav", tmp_path / "o.wav", "--mask", "bypass")
+    # the conversion of the rate rings at the ends
+    assert found["level_in_dbfs"] == [pytest.approx(-20.0, abs=0.05 if rate_hz == RATE_HZ else 0.5)]
+    assert found["seconds"] == pytest.approx(count / rate_hz, abs=1e-4)

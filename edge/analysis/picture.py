@@ -83,7 +83,7 @@ def _draw_spectrograms(figure: Figure, grid: GridSpec, shown: Sequence[Shown]) -
         else:
             axes.text(0.02, 0.5, each.found.long_term["centroid_hz"].reason, transform=axes.transAxes, color=MUTED)
         axes.set(title=each.label, ylabel="kHz", xlim=(0.0, most_s), ylim=(0.0, most_hz / 1000.0))
-        axes.tick_params(labelbottom=False)
+        axes.tick_params(labelbottom=row == len(shown) - 1)
 
 
 def _draw_spectra(axes: Axes, shown: Sequence[Shown]) -> None:
@@ -125,7 +125,7 @@ def _draw_shapes(axes: Axes, shown: Sequence[Shown]) -> None:
     for row, name in enumerate(names):
         for place, (each, colour) in enumerate(zip(shown, COLOURS, strict=False)):
             found = each.found.over_time[name]
-            y = row + 0.7 * (place + 0.5) / len(shown) - 0.35
+            y = row + 0.5 * (place + 0.5) / len(shown) - 0.25
             if not found.median.ok:
                 continue
             low, middle, high = (score.value / 1000.0 for score in (found.p10, found.median, found.p90))
@@ -135,6 +135,8 @@ def _draw_shapes(axes: Axes, shown: Sequence[Shown]) -> None:
             axes.plot([long_term], [y], color=colour, marker="|", ms=11, mew=2.0, ls="none")
     axes.set_yticks(range(len(names)), list(names.values()))
     axes.invert_yaxis()
+    for row in range(1, len(names)):
+        axes.axhline(row - 0.5, color=GRID, lw=0.8)
     axes.grid(axis="x", color=GRID, lw=0.8)
     axes.set(title="Median, 10 to 90 % of the time; | long-term", xlabel="kHz")
     axes.set_xlim(left=0.0)

@@ -106,6 +106,9 @@ def run(args: argparse.Namespace) -> int:
         )
         _write(report, out, store, args.examples)
         finished = True
+    except KeyboardInterrupt:
+        say("what was measured is kept; the same command goes on from there")
+        raise
     finally:
         journal.close(finished)
         store.close()
