@@ -344,6 +344,14 @@ def test_behind_a_beam_it_is_the_same_piece_by_piece(tmp_path, capsys):
     np.testing.assert_allclose(soundfile.read(tmp_path / "o.wav")[0], expected, atol=1e-3)
 
 
+def test_a_clipped_recording_is_told(tmp_path, capsys):
+    sine = 0.9 * np.sin(2 * np.pi * 200.0 * np.arange(RATE_HZ) / RATE_HZ)
+    for name, gain in (("fine", 1.0), ("clipped", 3.0)):
+        soundfile.write(tmp_path / f"{name}.wav", np.clip(gain * sine, -1.0, 1.0), RATE_HZ, subtype="PCM_16")
+        warning = report(capsys, tmp_path / f"{name}.wav", tmp_path / "o.wav", "--mask", "bypass")["warning"]
+        assert (warning or "").endswith("the recording is clipped") is (name == "clipped")
+
+
 @pytest.mark.parametrize("rate_hz", [RATE_HZ, 44100])
 def test_the_level_of_a_short_recording_is_that_of_its_samples(rate_hz, tmp_path, capsys):
     count = 300 * rate_hz // RATE_HZ

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from edge.config.schema import Config
 
 
+CLIPPED_SHARE = 0.001
+"""of the samples of a channel, above which its loud syllables are square"""
+
+
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "enhance",
@@ -124,6 +128,9 @@ def run(args: argparse.Namespace) -> int:
     warnings = [source.warning] if source.warning else []
     if bad := measured["nonfinite_samples"]:
         warnings.append(f"{bad} samples were not finite or beyond +-{SANE_MAX:.0f} and became silence")
+    clipped = max(measured["clipped_samples"]) / (measured["hops"] * enhancer.pipeline.hop_samples)
+    if clipped > CLIPPED_SHARE:
+        warnings.append(f"{100.0 * clipped:.1f} % of the samples are at full scale: the recording is clipped")
     for sentence in (*(f"warning: {warning}" for warning in warnings), *enhancer.findings):
         say(sentence)
     report = {

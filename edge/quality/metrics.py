@@ -130,7 +130,8 @@ def si_sdr_db(reference: ArrayLike, estimate: ArrayLike) -> Score:
     if energy == 0.0:
         return _undefined("the reference is constant")
     target = (float(np.dot(e, r)) / energy) * r
-    return _ratio_db(float(np.sum(target**2)), float(np.sum((e - target) ** 2)))
+    found = _ratio_db(float(np.sum(target**2)), float(np.sum((e - target) ** 2)))
+    return Score(found.value, f"{found.reason} up to a gain") if found.reason else found
 
 
 def pesq_wb(reference: ArrayLike, estimate: ArrayLike, rate_hz: int = RATE_HZ) -> Score:
