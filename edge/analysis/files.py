@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import numpy as np
 from edge.analysis.analyzer import WINDOW_MS, Analyzer
 from edge.analysis.result import ChannelAnalysis
 from edge.audio.wav_source import WavSource
+from edge.console import seconds_bar
 from edge.errors import AudioFileError
 
 BLOCK_S = 1.0
@@ -56,22 +55,11 @@ def analyze_file(
     analyzer = Analyzer(rate_hz, len(numbers), window_ms)
     source = WavSource(path, rate_hz=rate_hz)
     source.open()
-    with contextlib.closing(source), _bar(source, show_progress) as advance:
+    total_s = source.frames / rate_hz
+    with contextlib.closing(source), seconds_bar(source.path.name, total_s, show_progress) as advance:
         block = np.zeros((max(1, int(BLOCK_S * rate_hz)), source.channels), np.float32)
         taken = block if channel is None else block[:, channel - 1 : channel]
         while got := source.read(block):
             analyzer.push(taken[:got])
-            advance(got)
+            advance(got / rate_hz)
     return FileAnalysis(path, rate_hz, numbers, analyzer.finish(), source.warning)
-
-
-@contextlib.contextmanager
-def _bar(source: WavSource, shown: bool) -> Iterator[Callable[[int], object]]:
-    if not (shown and sys.stderr.isatty()):
-        yield lambda frames: None
-        return
-    from tqdm import tqdm
-
-    layout = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f} of {total:.0f} s, {remaining} left"
-    with tqdm(total=source.frames / source.rate_hz, desc=source.path.name, bar_format=layout, leave=False) as bar:
-        yield lambda frames: bar.update(frames / source.rate_hz)

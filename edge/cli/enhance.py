@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge.cli.common import add_config_or_board, not_empty, plain_warnings, print_json, say_when_compiling
 from edge.cli.enhance_config import OUTPUTS, enhance_config, floor_db, needs_whole, seconds_range
 from edge.cli.sound_target import check_target, format_for, temporary
-from edge.console import say
+from edge.console import say, seconds_bar
 from edge.errors import AudioFileError
 from edge.kinds import BEAMFORMER_KINDS, ENHANCER_KINDS, MASK_KINDS, PRECISION_CHOICES
 from edge.profiles import PROFILES
@@ -208,7 +207,8 @@ def _write(
     from edge.audio.wav_sink import WavSink
 
     source.open()
-    with contextlib.closing(source), temporary(target_path) as path, _progress(source) as advance:
+    bar = seconds_bar(source.path.name, source.frames / source.rate_hz)
+    with contextlib.closing(source), temporary(target_path) as path, bar as advance:
         sink = WavSink(path, source.rate_hz, outputs, format_for(Path(source.path), target_path))
         try:
             sink.open()
@@ -221,11 +221,12 @@ def _write(
                     made = push(taken[:got])
                     sink.write(made)
                     written += len(made)
-                    advance(got + len(made))
+                    # once when it is read and once when it is written: some enhancers hear all before they speak
+                    advance((got + len(made)) / (2.0 * source.rate_hz))
                 for made in finish():
                     sink.write(made)
                     written += len(made)
-                    advance(len(made))
+                    advance(len(made) / (2.0 * source.rate_hz))
             finally:
                 sink.close()
         except AudioFileError as error:
@@ -236,21 +237,6 @@ def _write(
                 f"{source.warning or f'{source.path}: no sound could be read'}; {target_path} was not written"
             )
     return written
-
-
-@contextlib.contextmanager
-def _progress(source: WavSource) -> Iterator[Any]:
-    """A bar in seconds of audio on standard error, if a person is there to see it; what comes moves it on by frames,
-    each of which counts once when it is read and once when it is written: some enhancers hear all before they speak.
-    """
-    if not sys.stderr.isatty():
-        yield lambda frames: None
-        return
-    from tqdm import tqdm
-
-    layout = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f} of {total:.0f} s, {remaining} left"
-    with tqdm(total=source.frames / source.rate_hz, desc=source.path.name, bar_format=layout, leave=False) as bar:
-        yield lambda frames: bar.update(frames / (2.0 * source.rate_hz))
 
 
 def _estimate(snr_db: float) -> str:
