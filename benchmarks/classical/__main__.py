@@ -33,7 +33,7 @@ from benchmarks.mixtures import add_data_argument, skip_without
 from benchmarks.quality.cache import ScoreCache, default_cache, digest
 from benchmarks.quality.corpus import RATE_HZ, mixtures
 from edge.enhancers import OfflineEnhancer, make_enhancer
-from edge.errors import ModelError
+from edge.errors import AudioFileError, ModelError
 from edge.quality import metrics
 from edge.quality.alignment import align
 from edge.quality.artifacts import artifact_score
@@ -121,11 +121,14 @@ def measured(items: Sequence[tuple[float, F32, F32]], systems: Sequence[str], ca
     for snr_db, speech, noisy in tqdm(items, unit="mixture", disable=None):
         found = {"noisy": score_ours(noisy, speech, noisy, cache), "clean": score_ours(speech, speech, noisy, cache)}
         for name in systems:
-            found[name] = (
-                score_peer(name, speech, noisy, cache)
-                if name in PEERS
-                else score_ours(enhancers[name].enhance(noisy, RATE_HZ), speech, noisy, cache)
-            )
+            try:
+                found[name] = (
+                    score_peer(name, speech, noisy, cache)
+                    if name in PEERS
+                    else score_ours(enhancers[name].enhance(noisy, RATE_HZ), speech, noisy, cache)
+                )
+            except AudioFileError:  # told a stretch that is digital silence
+                found[name] = dict.fromkeys(found["noisy"])
         rows += [{"snr_db": snr_db, "system": name, **values} for name, values in found.items()]
     return rows
 
