@@ -30,6 +30,7 @@ LEAVES = {
     "processes",
     "profiles",
     "resources",
+    "sane",
     "windows",
 }
 BLOCKS = {"beamform", "echo", "health", "mask", "meters", "post", "snr", "stft"}
@@ -49,7 +50,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "runtime": LEAVES | BLOCKS | CONFIG | EXPLAINING | RIM | {"listener", "pipeline"},
     "heard": LEAVES | BLOCKS,
     "steps": LEAVES | BLOCKS | {"audio", "frontend", "heard", "pipeline", "runtime"},
-    "aligned": LEAVES | {"frontend", "runtime", "steps"},
+    "aligned": LEAVES | {"runtime", "steps"},
     "offline": LEAVES | BLOCKS | CONFIG | {"aligned", "pipeline", "runtime", "steps"},
     "wave": LEAVES | {"aligned", "tasnet"},
     "bench": LEAVES | BLOCKS | CONFIG | RIM | {"pipeline", "runtime"},
