@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.enhancers.base import SANE_MAX
 from edge.errors import AudioFileError
 from edge.manifests import why
+from edge.sane import SANE_MAX
 from models.progress import say, steps
 from models.whole import whole
 

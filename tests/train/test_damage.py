@@ -25,6 +25,7 @@ from small import CONFIG, MIXING  # noqa: E402
 from tasnet_toy import SMALL, write_model  # noqa: E402
 
 from edge.errors import AudioFileError, ModelError  # noqa: E402
+from edge.sane import SANE_MAX  # noqa: E402
 from models import checkpoint  # noqa: E402
 from models.config import BlstmConfig, MaskConfig, TasNetConfig, TrainConfig, config_to_dict  # noqa: E402
 from models.data import load_corpus  # noqa: E402
@@ -150,7 +151,8 @@ def test_samples_that_are_no_numbers_become_silence_and_are_counted(tmp_path: Pa
     assert np.abs(resampled).max() < 0.7
     said = [line for line in capsys.readouterr().err.splitlines() if "became silence" in line]
     assert said == [
-        f"{folder / f'{name}.wav'}: 13 samples were not finite or beyond +-1000000 and became silence" for name in "ab"
+        f"{folder / f'{name}.wav'}: 13 samples were not finite or beyond +-{SANE_MAX:.0f} and became silence"
+        for name in "ab"
     ]
 
 
