@@ -15,6 +15,11 @@ def interval(name: str, spread: Spread) -> str:
     return "" if spread.low is None else f"[{written(name, spread.low)}, {written(name, spread.high)}]"
 
 
+def _fewer(report: Report, spread: Spread) -> str:
+    """Of how many files a mean is, where some have no value: it is not to be compared with one over all of them."""
+    return f"of {spread.files}" if 0 < spread.files < len(report.measured) else ""
+
+
 def means(report: Report) -> tuple[list[str], list[list[tuple[str, str]]]]:
     """Head, and a row per number: its title, the mean of the noisy files, and that of each system; the second of a cell
     is its interval, where there is one, and of how many files it is where some have no value.
@@ -23,15 +28,12 @@ def means(report: Report) -> tuple[list[str], list[list[tuple[str, str]]]]:
     rows = []
     for name in report.columns:
         of_noisy = report.noisy_spreads.get(name)
-        cells = [(COLUMNS[name].title, ""), ("", "")]
-        if of_noisy is not None:
-            fewer = f"of {of_noisy.files}" if 0 < of_noisy.files < len(report.measured) else ""
-            cells[1] = (written(name, of_noisy.mean), fewer)
+        noisy = ("", "") if of_noisy is None else (written(name, of_noisy.mean), _fewer(report, of_noisy))
+        cells = [(COLUMNS[name].title, ""), noisy]
         for summary in report.summaries:
             spread = summary.spreads[name]
-            # a mean over fewer files than the line above or beside it is not to be compared with that
-            fewer = f"of {spread.files}" if 0 < spread.files < len(report.measured) else ""
-            cells.append((written(name, spread.mean), " ".join(filter(None, (interval(name, spread), fewer)))))
+            about = " ".join(filter(None, (interval(name, spread), _fewer(report, spread))))
+            cells.append((written(name, spread.mean), about))
         rows.append(cells)
     return head, rows
 

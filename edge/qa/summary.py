@@ -88,10 +88,11 @@ def _row(one: Measured, system: str, criteria: Criteria, columns: Sequence[str])
             reasons[name] = reason
     metric = {name: COLUMNS[name].gain_of or name for name in reasons}
     muted = frozenset(name for name in reasons if _muted(before[metric[name]], after[metric[name]]))
-    verdicts = [
-        (False if c.name in muted else None) if (v := values[c.name]) is None else c.met_by(v) for c in criteria.limits
-    ]
-    verdict = FAIL if False in verdicts else OPEN if None in verdicts else PASS
+    limits = criteria.limits
+    if any(c.name in muted or ((v := values[c.name]) is not None and not c.met_by(v)) for c in limits):
+        verdict = FAIL
+    else:
+        verdict = OPEN if any(values[c.name] is None for c in limits) else PASS
     return Row(one.pair.name, values, reasons, verdict, muted)
 
 
